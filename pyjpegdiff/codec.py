@@ -1,0 +1,233 @@
+"""The pipeline: stages composed into encode, decode and code, each a forward and its VJP.
+
+A *group* is a tuple over the groups of planes, luma (..., 1, h, w) and chroma (..., 2, h, w). Coefficients stay in
+place and, once divided, in units of their step: ``u`` before rounding, ``k`` after. A forward returns its output and
+the residuals that its VJP needs; the rest the VJP computes again from ``u``, which takes half the memory of the image.
+
+The exact pipeline is the hard one with libjpeg's fixed-point constants in place of the real ones, and its DCT's two
+rounding shifts. The VJPs know nothing of it: they are those of the hard pipeline, at the exact residuals.
+"""
+
+from typing import NamedTuple
+
+from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
+from pyjpegdiff.stages import color, quantization, sampling
+from pyjpegdiff.stages.dct import constant, dct, idct, islow_dct, islow_idct
+from pyjpegdiff.stages.surrogates import clip, clip_vjp, rounding_surrogate
+
+Group = tuple[Array, ...]
+Size = tuple[int, int]
+
+DARKEST, BRIGHTEST = -color.LEVEL, 255 - color.LEVEL
+# Half up for luma; for chroma libjpeg stays one unit of its fixed point below, so that pure blue and red give 255.
+COLOR_BIAS = (0.5, 0.5 - 2.0**-16, 0.5 - 2.0**-16)
+
+
+class Gradients(NamedTuple):
+    """Cotangents of an image and of operands; None where not wanted."""
+
+    image: Array | None
+    operands: Operands
+
+
+# --- encode: image -> u -----------------------------------------------------------------------------------------------
+
+
+def encode(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Group:
+    """Image (..., 3, H, W), or (..., 1, H, W) of gray -> coefficients in units of their step, not yet rounded."""
+    forward_dct = islow_dct if spec.exact else dct
+    return tuple(
+        quantization.divide(xp, forward_dct(xp, sampling.downsample(xp, group, factors, spec.hard)), steps)
+        for group, factors, steps in zip(to_planes(xp, spec, operands, image), spec.samplings, operands.steps, strict=True)
+    )
+
+
+def to_planes(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Group:
+    """Image -> luma and chroma of full size, centered."""
+    if spec.exact:
+        # What saving the image would store. Derivative: the identity.
+        image = xp.clip(xp.round(image), 0, 255)
+    if spec.sampling is None:
+        planes = image - color.LEVEL
+    else:
+        matrix, shift = operands.matrix, operands.shift
+        if spec.exact:
+            matrix, shift = constant(xp, color.FIXED_MATRIX, image), constant(xp, color.FIXED_SHIFT, image)
+        planes = color.mix(xp, matrix, shift, image)
+    if spec.hard:
+        bias = constant(xp, COLOR_BIAS[: planes.shape[-3]], planes)
+        planes = xp.floor(planes + bias[:, None, None])
+    return _split(spec, planes)
+
+
+def encode_vjp(
+    xp: Namespace, spec: Spec, operands: Operands, image: Array | None, size: Size, u: Group, g_coefficients: Group,
+    wanted: Wanted,
+) -> Gradients:  # fmt: skip
+    """Cotangents from those of the rounded coefficients, given in coefficient units (that is, over their step).
+
+    ``image`` is needed for color alone.
+    """
+    derivative = rounding_surrogate(spec.rounding).derivative
+    g_steps: Group = ()
+    g_planes: Group = ()
+    for a, g, steps, factors in zip(u, g_coefficients, operands.steps, spec.samplings, strict=True):
+        g = g * derivative(xp, a)
+        if wanted.steps:
+            g_steps += (-quantization.steps_cotangent(xp, g, a, steps.shape),)
+        if wanted.image or wanted.color:
+            g_planes += (sampling.downsample_vjp(xp, idct(xp, g), factors, size),)
+    g_matrix = g_shift = g_image = None
+    if g_planes:
+        g_ycc = xp.concat(g_planes, axis=-3)
+        if wanted.image:
+            g_image = g_ycc if spec.sampling is None else color.mix_vjp(xp, operands.matrix, g_ycc)
+        if wanted.color:
+            g_matrix, g_shift = color.mix_vjp_parameters(xp, operands.matrix, operands.shift, image, g_ycc)
+    return Gradients(g_image, Operands(g_steps, g_matrix, g_shift, None, None))
+
+
+# --- decode: k -> image -----------------------------------------------------------------------------------------------
+
+
+def reconstruct(xp: Namespace, spec: Spec, operands: Operands, k: Group) -> tuple[Group, Group]:
+    """Quantized coefficients -> planes of whole blocks, and where they were in range (hard) or () (smooth)."""
+    inverse_dct = islow_idct if spec.exact else idct
+    planes = tuple(
+        inverse_dct(xp, quantization.multiply(xp, group, steps)) for group, steps in zip(k, operands.steps, strict=True)
+    )
+    if not spec.hard:
+        return planes, ()
+    limited = [clip(xp, xp.floor(group + 0.5), DARKEST, BRIGHTEST, hard=True) for group in planes]
+    return tuple(value for value, _ in limited), tuple(inside for _, inside in limited)
+
+
+def reconstruct_vjp(
+    xp: Namespace, operands: Operands, k: Group, in_range: Group, g_planes: Group, wanted: Wanted
+) -> tuple[Group, Group]:
+    """Cotangents of the coefficients, in coefficient units, and of the steps."""
+    if in_range:
+        g_planes = tuple(clip_vjp(xp, g, inside) for g, inside in zip(g_planes, in_range, strict=True))
+    g_coefficients = tuple(dct(xp, g) for g in g_planes)
+    g_steps: Group = ()
+    if wanted.steps:
+        g_steps = tuple(
+            quantization.steps_cotangent(xp, g, group, steps.shape)
+            for g, group, steps in zip(g_coefficients, k, operands.steps, strict=True)
+        )
+    return g_coefficients, g_steps
+
+
+def upsample(xp: Namespace, spec: Spec, planes: Group, size: Size) -> Array:
+    """Planes of whole blocks -> YCbCr (..., 3, H, W), still centered."""
+    height, width = size
+    full: Group = ()
+    for group, factors in zip(planes, spec.samplings, strict=True):
+        h, w = sampling.sample_size(size, factors)
+        group = group[..., :h, :w]
+        if factors[0] == 2:
+            group = sampling.halo(xp, group, -2)
+        full += (sampling.upsample(xp, group, factors, spec.hard)[..., :height, :width],)
+    return xp.concat(full, axis=-3)
+
+
+def upsample_vjp(xp: Namespace, spec: Spec, g_ycc: Array, size: Size) -> Group:
+    """Cotangents of the planes of whole blocks."""
+    g_planes: Group = ()
+    for g, factors in zip(_split(spec, g_ycc), spec.samplings, strict=True):
+        h, w = sampling.sample_size(size, factors)
+        g = _fill_zeros(xp, g, h * factors[0], w * factors[1])
+        if factors[0] == 2:
+            g = sampling.halo(xp, g, -2)
+        g_planes += (_fill_zeros(xp, sampling.upsample_vjp(xp, g, factors), *sampling.padded_size(size, factors)),)
+    return g_planes
+
+
+def to_rgb(xp: Namespace, spec: Spec, operands: Operands, ycc: Array) -> tuple[Array, Array]:
+    """YCbCr -> image, and where it was in range."""
+    if spec.sampling is None:
+        image = ycc + color.LEVEL
+    else:
+        inverse, unshift = operands.inverse, operands.unshift
+        if spec.exact:
+            inverse, unshift = constant(xp, color.FIXED_INVERSE, ycc), constant(xp, color.FIXED_UNSHIFT, ycc)
+        image = color.mix(xp, inverse, unshift, ycc)
+    if spec.hard:
+        image = xp.floor(image + 0.5)
+    return clip(xp, image, 0, 255, spec.hard)
+
+
+def decode(
+    xp: Namespace, spec: Spec, operands: Operands, k: Group, size: Size
+) -> tuple[Array, tuple[Array, ...]]:
+    """Quantized coefficients -> image, and the masks of what was in range."""
+    planes, in_range = reconstruct(xp, spec, operands, k)
+    image, inside = to_rgb(xp, spec, operands, upsample(xp, spec, planes, size))
+    return image, (inside, *in_range)
+
+
+def decode_vjp(
+    xp: Namespace, spec: Spec, operands: Operands, k: Group, masks: tuple[Array, ...], g_image: Array, wanted: Wanted
+) -> tuple[Group, Operands]:
+    """Cotangents of the coefficients, in coefficient units, and of the operands."""
+    inside, *in_range = masks
+    size = (g_image.shape[-2], g_image.shape[-1])
+    g_rgb = clip_vjp(xp, g_image, inside)
+    g_inverse = g_unshift = None
+    if wanted.color:
+        planes, _ = reconstruct(xp, spec, operands, k)
+        ycc = upsample(xp, spec, planes, size)
+        g_inverse, g_unshift = color.mix_vjp_parameters(xp, operands.inverse, operands.unshift, ycc, g_rgb)
+    g_coefficients: Group = ()
+    g_steps: Group = ()
+    if wanted.image or wanted.steps or wanted.color:
+        g_ycc = g_rgb if spec.sampling is None else color.mix_vjp(xp, operands.inverse, g_rgb)
+        g_planes = upsample_vjp(xp, spec, g_ycc, size)
+        g_coefficients, g_steps = reconstruct_vjp(xp, operands, k, tuple(in_range), g_planes, wanted)
+    return g_coefficients, Operands(g_steps, None, None, g_inverse, g_unshift)
+
+
+# --- code: image -> image ---------------------------------------------------------------------------------------------
+
+
+def rounded(xp: Namespace, spec: Spec, u: Group) -> Group:
+    """The quantized coefficients."""
+    return tuple(quantization.round_(xp, a, spec.rounding, spec.hard) for a in u)
+
+
+def code(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> tuple[Array, tuple[Array, ...]]:
+    """Image -> image, and (masks..., u...)."""
+    u = encode(xp, spec, operands, image)
+    coded, masks = decode(xp, spec, operands, rounded(xp, spec, u), (image.shape[-2], image.shape[-1]))
+    return coded, (*u, *masks)
+
+
+def code_vjp(
+    xp: Namespace, spec: Spec, operands: Operands, image: Array | None, residuals: tuple[Array, ...], g_image: Array,
+    wanted: Wanted,
+) -> Gradients:  # fmt: skip
+    """Cotangents of the image and the operands; ``image`` is needed for color alone."""
+    groups = len(operands.steps)
+    u, masks = residuals[:groups], residuals[groups:]
+    k = rounded(xp, spec, u) if wanted.steps or wanted.color else u
+    g_coefficients, after = decode_vjp(xp, spec, operands, k, masks, g_image, wanted)
+    size = (g_image.shape[-2], g_image.shape[-1])
+    g, before = encode_vjp(xp, spec, operands, image, size, u, g_coefficients, wanted)
+    g_steps = tuple(a + b for a, b in zip(after.steps, before.steps, strict=True))
+    return Gradients(g, Operands(g_steps, before.matrix, before.shift, after.inverse, after.unshift))
+
+
+# --- planes -----------------------------------------------------------------------------------------------------------
+
+
+def _split(spec: Spec, planes: Array) -> Group:
+    return (planes,) if spec.sampling is None else (planes[..., :1, :, :], planes[..., 1:, :, :])
+
+
+def _fill_zeros(xp: Namespace, x: Array, height: int, width: int) -> Array:
+    """Zero rows and columns below and to the right: the adjoint of cropping."""
+    for axis, missing in ((-1, width - x.shape[-1]), (-2, height - x.shape[-2])):
+        if missing:
+            shape = (*x.shape[:-1], missing) if axis == -1 else (*x.shape[:-2], missing, x.shape[-1])
+            x = xp.concat((x, xp.zeros(shape, dtype=x.dtype, device=x.device)), axis=axis)
+    return x

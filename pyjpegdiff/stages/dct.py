@@ -1,0 +1,111 @@
+r"""The 8x8 discrete cosine transform (T.81 A.3.3) of a whole plane, in place.
+
+.. math::
+
+    C = D X D^T, \qquad X = D^T C D, \qquad
+    D_{uj} = \tfrac{c_u}{2} \cos\frac{(2j + 1) u \pi}{16}, \quad c_0 = \tfrac{1}{\sqrt 2},\ c_{u>0} = 1.
+
+D is orthonormal: the VJP of the DCT is the inverse DCT, and the other way round. A plane stays ``(..., H, W)`` with
+coefficient (u, v) of block (i, j) at row 8 i + u and column 8 j + v. So neither pass transposes anything: along W the
+blocks are the rows of one tall ``(n, 8)`` matrix, along H they are ``(8, W)`` slabs.
+"""
+
+import math
+from collections.abc import Sequence
+
+from pyjpegdiff.spec import Array, Namespace
+
+BLOCK = 8
+BASIS = tuple(
+    tuple((math.sqrt(0.125) if u == 0 else 0.5) * math.cos((2 * j + 1) * u * math.pi / 16) for j in range(BLOCK))
+    for u in range(BLOCK)
+)
+
+# libjpeg's "islow" DCT, butterflies multiplied out: sqrt(8) D with 13 fractional bits, each entry the sum of the
+# rounded constants that libjpeg adds up on its way, hence 2259 beside 2260.
+ISLOW = (
+    (8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192),
+    (11363, 9633, 6437, 2260, -2260, -6437, -9633, -11363),
+    (10703, 4433, -4433, -10703, -10703, -4433, 4433, 10703),
+    (9633, -2259, -11362, -6436, 6436, 11362, 2259, -9633),
+    (8192, -8192, -8192, 8192, 8192, -8192, -8192, 8192),
+    (6437, -11362, 2261, 9633, -9633, -2261, 11362, -6437),
+    (4433, -10704, 10704, -4433, -4433, 10704, -10704, 4433),
+    (2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260),
+)
+
+
+def dct(xp: Namespace, planes: Array) -> Array:
+    """Coefficients of every 8x8 block of (..., H, W), H and W multiples of 8."""
+    basis = constant(xp, BASIS, planes)
+    return left(xp, basis, right(xp, planes, xp.matrix_transpose(basis)))
+
+
+def idct(xp: Namespace, coefficients: Array) -> Array:
+    """Samples of every 8x8 block of coefficients; the adjoint of `dct`, and its inverse."""
+    basis = constant(xp, BASIS, coefficients)
+    return right(xp, left(xp, xp.matrix_transpose(basis), coefficients), basis)
+
+
+def islow_dct(xp: Namespace, planes: Array) -> Array:
+    """`dct` of whole samples -128..127 as libjpeg computes it: multiples of 1/8.
+
+    The first pass is exact in float32: a row of ISLOW sums to 2^16 at most in magnitude, times 128 that is 2^23, and
+    the rounding shift adds 2^10. Its results reach 2^12, so the second pass reaches 2^28 and takes float64.
+    """
+    rows = _shifted(xp, right(xp, planes, xp.matrix_transpose(_islow(xp, planes, 11))))
+    rows = xp.astype(rows, xp.float64)
+    eighths = _shifted(xp, left(xp, _islow(xp, rows, 15), rows))
+    return xp.astype(eighths, planes.dtype, copy=False) / 8
+
+
+def islow_idct(xp: Namespace, coefficients: Array) -> Array:
+    """`idct` of whole coefficients as libjpeg computes it, before its range limit: whole samples."""
+    exact = xp.astype(coefficients, xp.float64)
+    columns = _shifted(xp, left(xp, xp.matrix_transpose(_islow(xp, exact, 11)), exact))
+    return xp.astype(_shifted(xp, right(xp, columns, _islow(xp, exact, 18))), coefficients.dtype, copy=False)
+
+
+def _islow(xp: Namespace, like: Array, shift: int) -> Array:
+    return constant(xp, ISLOW, like) * 2.0**-shift
+
+
+def _shifted(xp: Namespace, x: Array) -> Array:
+    """What libjpeg's DESCALE leaves, the shift itself being in the matrix."""
+    return xp.floor(x + 0.5)
+
+
+def right(xp: Namespace, planes: Array, matrix: Array) -> Array:
+    """Multiply every row of every block by an 8x8 matrix from the right."""
+    rows = math.prod(planes.shape) // BLOCK
+    return xp.reshape(xp.matmul(xp.reshape(planes, (rows, BLOCK)), matrix), planes.shape)
+
+
+def left(xp: Namespace, matrix: Array, planes: Array) -> Array:
+    """Multiply every column of every block by an 8x8 matrix from the left."""
+    width = planes.shape[-1]
+    slabs = math.prod(planes.shape[:-1]) // BLOCK
+    return xp.reshape(xp.matmul(matrix, xp.reshape(planes, (slabs, BLOCK, width))), planes.shape)
+
+
+def constant(xp: Namespace, values: Sequence[float] | Sequence[Sequence[float]], like: Array) -> Array:
+    """A vector or matrix of constants with the dtype and device of ``like``."""
+    return xp.asarray(values, dtype=like.dtype, device=like.device)
+
+
+def to_blocks(xp: Namespace, plane: Array) -> Array:
+    """(..., H, W) with coefficients in place -> a new (..., H / 8, W / 8, 8, 8)."""
+    *leading, height, width = plane.shape
+    split = xp.reshape(plane, (*leading, height // BLOCK, BLOCK, width // BLOCK, BLOCK))
+    return xp.asarray(_swap_inner(xp, split), copy=True)
+
+
+def from_blocks(xp: Namespace, blocks: Array) -> Array:
+    """(..., H / 8, W / 8, 8, 8) -> (..., H, W)."""
+    *leading, high, wide, _, _ = blocks.shape
+    return xp.reshape(_swap_inner(xp, blocks), (*leading, high * BLOCK, wide * BLOCK))
+
+
+def _swap_inner(xp: Namespace, x: Array) -> Array:
+    leading = tuple(range(x.ndim - 4))
+    return xp.permute_dims(x, (*leading, x.ndim - 4, x.ndim - 2, x.ndim - 3, x.ndim - 1))

@@ -1,0 +1,97 @@
+r"""From quality to step sizes, and quantization by them.
+
+.. math::
+
+    s(q) = \lfloor 5000 / q \rfloor \text{ if } q < 50 \text{ else } \lfloor 200 - 2q \rfloor, \qquad
+    Q = \mathrm{clip}\bigl(\lfloor (T s + 50) / 100 \rfloor, 1, 255\bigr), \qquad
+    u = c / Q, \quad k = \mathrm{round}(u), \quad c' = k Q
+
+as libjpeg has it. The qualities of an array are limited to 1..100. The smooth scale adds what its floor misses at
+integers (1/8 for the cubic): whole qualities give whole scales, and the steps are not pushed across their own floor.
+
+Through quantization and back the step size cancels: with G the cotangent of c', the coefficient gets
+:math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`.
+"""
+
+from pyjpegdiff.reduce import sum_to_shape
+from pyjpegdiff.spec import Array, Namespace
+from pyjpegdiff.stages.dct import BLOCK
+from pyjpegdiff.stages.surrogates import FLOOR_AT_INTEGERS, LEAK, clip, floor, round_half_away, rounding_surrogate
+
+
+# --- quality -> scale -------------------------------------------------------------------------------------------------
+
+
+def scale(xp: Namespace, quality: Array, flooring: str, hard: bool) -> tuple[Array, Array]:
+    """Scale of the tables, percent, and its derivative by quality.
+
+    Outside 1..100 the value is the bound's and the derivative `LEAK` times the bound's, so that a quality that was
+    stepped out of range finds its way back. At 50 both branches give 100, with the same derivative -2.
+    """
+    limited = xp.clip(quality, 1, 100)
+    low = limited < 50
+    percent = xp.where(low, 5000 / limited, 200 - 2 * limited)
+    slope = xp.where(low, -5000 / (limited * limited), xp.full_like(limited, -2))
+    value, derivative = floor(xp, percent, flooring, hard)
+    if not hard:
+        value = value - FLOOR_AT_INTEGERS[flooring]
+    return value, _leaky(xp, limited == quality, slope * derivative)
+
+
+# --- table, scale -> steps --------------------------------------------------------------------------------------------
+
+
+def steps(xp: Namespace, table: Array, scale: Array, flooring: str, hard: bool) -> tuple[Array, Array]:
+    """Step sizes (..., 8, 8) for tables (..., 8, 8) and scales (...), and their derivative by ``table * scale``."""
+    exact = (table * scale[..., None, None] + 50) / 100
+    floored, derivative = floor(xp, exact, flooring, hard)
+    value, inside = clip(xp, floored, 1, 255, hard)
+    return value, _leaky(xp, inside, derivative / 100)
+
+
+def steps_vjp(
+    xp: Namespace, table: Array, scale: Array, derivative: Array, cotangent: Array
+) -> tuple[Array, Array]:
+    """Cotangents of table and scale."""
+    g = cotangent * derivative
+    g_table = sum_to_shape(xp, g * scale[..., None, None], table.shape)
+    g_scale = sum_to_shape(xp, xp.sum(g * table, axis=(-2, -1)), scale.shape)
+    return g_table, g_scale
+
+
+def _leaky(xp: Namespace, inside: Array, slope: Array) -> Array:
+    return xp.where(inside, slope, LEAK * slope)
+
+
+# --- quantization -----------------------------------------------------------------------------------------------------
+
+
+def divide(xp: Namespace, coefficients: Array, steps: Array) -> Array:
+    """Coefficients (..., k, H, W) in place, in units of their step (..., 8, 8)."""
+    return _times(xp, coefficients, 1 / steps)
+
+
+def multiply(xp: Namespace, quantized: Array, steps: Array) -> Array:
+    """Coefficients in units of their step -> coefficients; also the VJP of a forward `multiply`."""
+    return _times(xp, quantized, steps)
+
+
+def steps_cotangent(xp: Namespace, cotangent: Array, factor: Array, shape: tuple[int, ...]) -> Array:
+    """Sum of ``cotangent * factor``, both in place, over all blocks and planes that a step met."""
+    product = cotangent * factor
+    *leading, planes, height, width = product.shape
+    by_step = xp.reshape(product, (*leading, planes * height // BLOCK, BLOCK, width // BLOCK, BLOCK))
+    return sum_to_shape(xp, xp.sum(by_step, axis=(-4, -2)), shape)
+
+
+def round_(xp: Namespace, u: Array, rounding: object, hard: bool) -> Array:
+    """Round, or the surrogate's value."""
+    return round_half_away(xp, u) if hard else rounding_surrogate(rounding).value(xp, u)  # type: ignore[arg-type]
+
+
+def _times(xp: Namespace, planes: Array, factor: Array) -> Array:
+    """Multiply planes (..., k, H, W) by an (..., 8, 8) that repeats over blocks and planes."""
+    *leading, count, height, width = planes.shape
+    tiled = xp.tile(factor, (*(1,) * (factor.ndim - 1), width // BLOCK))[..., None, :, :]
+    slabs = xp.reshape(planes, (*leading, count * height // BLOCK, BLOCK, width))
+    return xp.reshape(slabs * tiled, planes.shape)
