@@ -1,0 +1,397 @@
+"""The public functions, for any array of the array API standard; torch tensors go to the torch adapter."""
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+from array_api_compat import is_torch_array
+
+from pyjpegdiff import arguments
+from pyjpegdiff.coefficients import Coefficients
+from pyjpegdiff.differentiation import CODE, DECODE, ENCODE, CodingGradients, DecodingGradients, differentiate
+from pyjpegdiff.spec import Array, Rounding
+
+
+def diff_jpeg_coding(
+    image_rgb: Array,
+    jpeg_quality: Array | float,
+    quantization_table_y: Array | None = None,
+    quantization_table_c: Array | None = None,
+    ste: bool = False,
+    *,
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> Array:
+    r"""Code an image as JPEG does, and decode it again.
+
+    The smooth variant (``ste=False``) replaces every rounding, floor and range limit by a surrogate that has a useful
+    derivative. The straight-through variant (``ste=True``) performs all of them, those of samples included, and keeps
+    the surrogate's derivatives. With ``arithmetic="libjpeg"`` the result is that of libjpeg-turbo, bit for bit.
+
+    Parameters
+    ----------
+    image_rgb : array, shape (..., 3, H, W)
+        Images with any leading axes and any height and width from 1. Levels are 0..255 unless ``data_range`` says
+        otherwise; one channel, or ``channel_axis=None``, is grayscale. Floating dtypes of 16 to 64 bits, or integers.
+    jpeg_quality : float or array
+        Quality, 1..100, fractions included. An array broadcasts against the leading axes of the image. Python numbers
+        are checked for range; the entries of an array are limited to it, as libjpeg does.
+    quantization_table_y, quantization_table_c : array, shape (..., 8, 8), optional
+        Tables of luma and chroma, vertical frequency first; quality scales them, and 50 takes them as they are.
+        Leading axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81.
+    ste : bool
+        Straight-through variant instead of the smooth one.
+    arithmetic : {"float", "libjpeg"}
+        ``"libjpeg"`` takes libjpeg-turbo's fixed-point arithmetic: the result is what its default decoder (islow DCT,
+        fancy upsampling) makes of the file that its encoder wrote. It always performs every rounding, ``ste`` or not,
+        and first rounds and limits the image to 0..255, as saving would; that has the identity for derivative.
+    subsampling : {"4:2:0", "4:2:2", "4:4:0", "4:4:4"}
+        Resolution of chroma. Not used for grayscale.
+    rounding : {"cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
+        Surrogate for the rounding of coefficients, by name or as a pair of elementwise functions (value, derivative).
+    flooring : {"cubic", "identity"}, optional
+        Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, ``"identity"``
+        in the others, where the cubic's derivative would vanish at qualities 1, 2, 5, 10, 25, 50 and 100.
+    color_matrix : array, shape (..., 3, 3), optional
+        RGB to YCbCr; back goes its inverse. Default: JFIF's. Not used for grayscale.
+    color_offset : array, shape (..., 3), optional
+        What is added after the matrix. Default: (0, 128, 128).
+    data_range : float, optional
+        The value of white. Default: 255, also for floating dtypes, where a 0..1 image would be nearly black and come
+        back as one flat gray. Integers other than uint8 must give it.
+    channel_axis : int or None
+        Axis of the channels, -1 for images as Pillow and scikit-image hold them. None for grayscale (..., H, W).
+
+    Returns
+    -------
+    array, shape of ``image_rgb``
+        In its floating dtype; float32 for integers. Computed in float64 if that is the image's dtype, else in float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    With D the 8x8 DCT, T a table and s the scale that quality q gives,
+
+    .. math::
+
+        s = \lfloor 5000 / q \rfloor \text{ if } q < 50 \text{ else } \lfloor 200 - 2 q \rfloor, \quad
+        Q = \mathrm{clip}(\lfloor (T s + 50) / 100 \rfloor, 1, 255), \quad
+        X' = D^T \bigl(Q\, \mathrm{round}(D X D^T / Q)\bigr) D
+
+    for every block X of luma and of subsampled chroma. Range limits have slope 1 from bound to bound, bounds included,
+    and 1e-3 outside. Source: Reich et al., *Differentiable JPEG: The Devil is in the Details*, WACV 2024; ITU-T T.81.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import diff_jpeg_coding
+    >>> image = np.linspace(0, 255, 3 * 16 * 16, dtype=np.float32).reshape(3, 16, 16)
+    >>> coded = diff_jpeg_coding(image, 75, ste=True)
+    >>> coded.shape, coded.dtype.name, bool(np.abs(coded - image).mean() < 2)
+    ((3, 16, 16), 'float32', True)
+    """
+    given = locals()
+    if is_torch_array(image_rgb):
+        return _torch().diff_jpeg_coding(**given)
+    call = arguments.coding(**given)
+    image, _ = differentiate(CODE, call, ())
+    return image
+
+
+def diff_jpeg_coding_vjp(
+    image_rgb: Array,
+    jpeg_quality: Array | float,
+    quantization_table_y: Array | None = None,
+    quantization_table_c: Array | None = None,
+    ste: bool = False,
+    *,
+    wrt: Sequence[str] = ("image_rgb",),
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> tuple[Array, Callable[[Array], CodingGradients]]:
+    """Code an image, and give the function that pulls a cotangent of the result back to the arguments.
+
+    Parameters
+    ----------
+    image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste
+        As in `diff_jpeg_coding`, like all keywords but ``wrt``.
+    wrt : sequence of str
+        Names of the arguments whose gradients are wanted: ``"image_rgb"``, ``"jpeg_quality"``,
+        ``"quantization_table_y"``, ``"quantization_table_c"``, ``"color_matrix"``, ``"color_offset"``.
+
+    Returns
+    -------
+    image : array
+        What `diff_jpeg_coding` returns.
+    vjp : callable
+        ``vjp(cotangent)``, for a cotangent of the image's shape, is a named tuple by argument name, None for what
+        ``wrt`` does not name. Each cotangent has the shape and the floating dtype of its argument, float32 for
+        integers. It may be called any number of times, whatever becomes of the arguments and the result meanwhile.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    Surrogates and their derivatives stand in `pyjpegdiff.stages.surrogates`. A quality in an array that lies outside
+    1..100 gets 1e-3 times the derivative at the bound, as does a step size outside 1..255: what is limited can still
+    be pulled back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import diff_jpeg_coding_vjp
+    >>> image = np.random.default_rng(0).uniform(0, 255, (16, 16, 3))
+    >>> coded, vjp = diff_jpeg_coding_vjp(image, 50, ste=True, wrt=("image_rgb", "jpeg_quality"), channel_axis=-1)
+    >>> gradients = vjp(2 * (coded - image))
+    >>> gradients.image_rgb.shape, gradients.jpeg_quality.shape, gradients.color_matrix is None
+    ((16, 16, 3), (), True)
+    >>> bool(gradients.jpeg_quality < 0)  # a higher quality lowers the error
+    True
+    """
+    given = {name: value for name, value in locals().items() if name != "wrt"}
+    if is_torch_array(image_rgb):
+        return _torch().diff_jpeg_coding_vjp(**given, wrt=wrt)
+    call = arguments.coding(**given)
+    return differentiate(CODE, call, arguments.wanted(wrt, CODE.arguments, call))
+
+
+def jpeg_encode(
+    image_rgb: Array,
+    jpeg_quality: Array | float,
+    quantization_table_y: Array | None = None,
+    quantization_table_c: Array | None = None,
+    ste: bool = False,
+    *,
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> Coefficients:
+    """The first half of `diff_jpeg_coding`: the quantized coefficients that a JPEG file would store.
+
+    Parameters
+    ----------
+    image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste
+        As in `diff_jpeg_coding`, like all keywords.
+
+    Returns
+    -------
+    Coefficients
+        Blocks of ``y``, ``cb``, ``cr`` as (..., blocks high, blocks wide, 8, 8), the step sizes, and what decoding
+        needs to know. As many luma blocks as cover the image, ceil(H / 8) x ceil(W / 8); a file of subsampled chroma
+        may hold a row or a column of blocks more, to fill its last group. In libjpeg arithmetic the entries are the
+        very integers of the file, as floats; in the smooth variant they are near integers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import jpeg_encode
+    >>> coefficients = jpeg_encode(np.full((3, 20, 30), 64, np.uint8), 50, arithmetic="libjpeg")
+    >>> coefficients.y.shape, coefficients.cb.shape, coefficients.size, coefficients.subsampling
+    ((3, 4, 8, 8), (2, 2, 8, 8), (20, 30), '4:2:0')
+    >>> float(coefficients.y[0, 0, 0, 0]), float(coefficients.steps_y[0, 0])  # 8 (64 - 128) / 16
+    (-32.0, 16.0)
+    """
+    given = locals()
+    if is_torch_array(image_rgb):
+        return _torch().jpeg_encode(**given)
+    coefficients, _ = differentiate(ENCODE, arguments.coding(**given), ())
+    return coefficients
+
+
+def jpeg_encode_vjp(
+    image_rgb: Array,
+    jpeg_quality: Array | float,
+    quantization_table_y: Array | None = None,
+    quantization_table_c: Array | None = None,
+    ste: bool = False,
+    *,
+    wrt: Sequence[str] = ("image_rgb",),
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> tuple[Coefficients, Callable[[Coefficients], CodingGradients]]:
+    """Encode an image, and give the function that pulls cotangents of the coefficients back to the arguments.
+
+    Parameters
+    ----------
+    image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste
+        As in `diff_jpeg_coding`, like all keywords but ``wrt``.
+    wrt : sequence of str
+        As in `diff_jpeg_coding_vjp`.
+
+    Returns
+    -------
+    coefficients : Coefficients
+        What `jpeg_encode` returns.
+    vjp : callable
+        ``vjp(cotangents)``, for `Coefficients` of cotangents (None for what has none; size and subsampling are not
+        read), is a named tuple as in `diff_jpeg_coding_vjp`. Step sizes are outputs too, with gradients of their own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Examples
+    --------
+    A rate term: the gradient of the sum of magnitudes of all luma coefficients.
+
+    >>> import numpy as np
+    >>> from pyjpegdiff import jpeg_encode_vjp
+    >>> image = np.random.default_rng(0).uniform(0, 255, (3, 16, 16))
+    >>> coefficients, vjp = jpeg_encode_vjp(image, 50, ste=True, wrt=("jpeg_quality",))
+    >>> gradients = vjp(coefficients._replace(y=np.sign(coefficients.y), cb=None, cr=None, steps_y=None, steps_c=None))
+    >>> bool(gradients.jpeg_quality > 0)  # a higher quality stores more
+    True
+    """
+    given = {name: value for name, value in locals().items() if name != "wrt"}
+    if is_torch_array(image_rgb):
+        return _torch().jpeg_encode_vjp(**given, wrt=wrt)
+    call = arguments.coding(**given)
+    return differentiate(ENCODE, call, arguments.wanted(wrt, ENCODE.arguments, call))
+
+
+def jpeg_decode(
+    coefficients: Coefficients,
+    ste: bool = False,
+    *,
+    arithmetic: str = "float",
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> Array:
+    """The second half of `diff_jpeg_coding`: the image of quantized coefficients.
+
+    Parameters
+    ----------
+    coefficients : Coefficients
+        As `jpeg_encode` returns them, or made of arrays from elsewhere. The dtype of ``y`` decides that of the image.
+    ste : bool
+        Round and limit samples as a decoder does, instead of limiting the image alone, and softly.
+    arithmetic, color_matrix, color_offset, data_range, channel_axis
+        As in `diff_jpeg_coding`; ``channel_axis=None`` is for coefficients of grayscale.
+
+    Returns
+    -------
+    array, shape (..., 3, H, W)
+        The decoded image; one channel for grayscale.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    ``arithmetic="libjpeg"`` equals libjpeg-turbo's decoder wherever the inverse DCT stays within -512..511 around the
+    level shift, as it does for coefficients that came from an image: there the range limit saturates. Beyond, libjpeg's
+    own variants differ (the C code wraps modulo 1024, the SIMD code saturates at 16 bits on the way), and this one
+    saturates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import diff_jpeg_coding, jpeg_decode, jpeg_encode
+    >>> image = np.random.default_rng(0).uniform(0, 255, (3, 20, 30))
+    >>> decoded = jpeg_decode(jpeg_encode(image, 75))
+    >>> bool(np.allclose(decoded, diff_jpeg_coding(image, 75)))
+    True
+    """
+    given = locals()
+    if is_torch_array(getattr(coefficients, "y", None)):
+        return _torch().jpeg_decode(**given)
+    image, _ = differentiate(DECODE, arguments.decoding(**given), ())
+    return image
+
+
+def jpeg_decode_vjp(
+    coefficients: Coefficients,
+    ste: bool = False,
+    *,
+    wrt: Sequence[str] = ("coefficients",),
+    arithmetic: str = "float",
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> tuple[Array, Callable[[Array], DecodingGradients]]:
+    """Decode coefficients, and give the function that pulls a cotangent of the image back to the arguments.
+
+    Parameters
+    ----------
+    coefficients, ste
+        As in `jpeg_decode`, like all keywords but ``wrt``.
+    wrt : sequence of str
+        Names of the arguments whose gradients are wanted: ``"coefficients"`` (their step sizes included),
+        ``"color_matrix"``, ``"color_offset"``.
+
+    Returns
+    -------
+    image : array
+        What `jpeg_decode` returns.
+    vjp : callable
+        ``vjp(cotangent)`` is a named tuple by argument name, whose ``coefficients`` are `Coefficients` of cotangents,
+        ready for the ``vjp`` of `jpeg_encode_vjp`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import jpeg_decode_vjp, jpeg_encode_vjp
+    >>> image = np.random.default_rng(0).uniform(0, 255, (3, 20, 30))
+    >>> coefficients, encode_vjp = jpeg_encode_vjp(image, 75)
+    >>> decoded, decode_vjp = jpeg_decode_vjp(coefficients)
+    >>> gradient = encode_vjp(decode_vjp(decoded - image).coefficients).image_rgb
+    >>> gradient.shape
+    (3, 20, 30)
+    """
+    given = {name: value for name, value in locals().items() if name != "wrt"}
+    if is_torch_array(getattr(coefficients, "y", None)):
+        return _torch().jpeg_decode_vjp(**given, wrt=wrt)
+    call = arguments.decoding(**given)
+    return differentiate(DECODE, call, arguments.wanted(wrt, DECODE.arguments, call))
+
+
+def _torch() -> ModuleType:
+    # A tensor's gradient is autograd's business, and plain array code would silently cut it.
+    from pyjpegdiff.adapters import torch
+
+    return torch
