@@ -6,6 +6,7 @@ from types import ModuleType
 from array_api_compat import is_torch_array
 
 from pyjpegdiff import arguments
+from pyjpegdiff.checks import library
 from pyjpegdiff.coefficients import Coefficients
 from pyjpegdiff.differentiation import CODE, DECODE, ENCODE, CodingGradients, DecodingGradients, differentiate
 from pyjpegdiff.spec import Array, Rounding
@@ -102,7 +103,7 @@ def diff_jpeg_coding(
     given = locals()
     if is_torch_array(image_rgb):
         return _torch().diff_jpeg_coding(**given)
-    call = arguments.coding(**given)
+    call = arguments.coding(library("image_rgb", image_rgb), **given)
     image, _ = differentiate(CODE, call, ())
     return image
 
@@ -169,7 +170,7 @@ def diff_jpeg_coding_vjp(
     given = {name: value for name, value in locals().items() if name != "wrt"}
     if is_torch_array(image_rgb):
         return _torch().diff_jpeg_coding_vjp(**given, wrt=wrt)
-    call = arguments.coding(**given)
+    call = arguments.coding(library("image_rgb", image_rgb), **given)
     return differentiate(CODE, call, arguments.wanted(wrt, CODE.arguments, call))
 
 
@@ -222,7 +223,7 @@ def jpeg_encode(
     given = locals()
     if is_torch_array(image_rgb):
         return _torch().jpeg_encode(**given)
-    coefficients, _ = differentiate(ENCODE, arguments.coding(**given), ())
+    coefficients, _ = differentiate(ENCODE, arguments.coding(library("image_rgb", image_rgb), **given), ())
     return coefficients
 
 
@@ -280,7 +281,7 @@ def jpeg_encode_vjp(
     given = {name: value for name, value in locals().items() if name != "wrt"}
     if is_torch_array(image_rgb):
         return _torch().jpeg_encode_vjp(**given, wrt=wrt)
-    call = arguments.coding(**given)
+    call = arguments.coding(library("image_rgb", image_rgb), **given)
     return differentiate(ENCODE, call, arguments.wanted(wrt, ENCODE.arguments, call))
 
 
@@ -334,7 +335,7 @@ def jpeg_decode(
     given = locals()
     if is_torch_array(getattr(coefficients, "y", None)):
         return _torch().jpeg_decode(**given)
-    image, _ = differentiate(DECODE, arguments.decoding(**given), ())
+    image, _ = differentiate(DECODE, arguments.decoding(None, **given), ())
     return image
 
 
@@ -386,7 +387,7 @@ def jpeg_decode_vjp(
     given = {name: value for name, value in locals().items() if name != "wrt"}
     if is_torch_array(getattr(coefficients, "y", None)):
         return _torch().jpeg_decode_vjp(**given, wrt=wrt)
-    call = arguments.decoding(**given)
+    call = arguments.decoding(None, **given)
     return differentiate(DECODE, call, arguments.wanted(wrt, DECODE.arguments, call))
 
 

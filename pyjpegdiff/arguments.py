@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from array_api_compat import device
-
 from pyjpegdiff import checks
+from pyjpegdiff.checks import Library
 from pyjpegdiff.coefficients import Coefficients
 from pyjpegdiff.layout import Layout
 from pyjpegdiff.spec import Array, Namespace, Rounding, Spec
@@ -22,7 +21,7 @@ SAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:4:0": (2, 1), "4:2:0": (2, 2)}
 class Call(NamedTuple):
     """Checked arguments of a transform."""
 
-    xp: Namespace
+    library: Library
     spec: Spec
     size: tuple[int, int]
     inputs: dict[str, Array]
@@ -32,17 +31,24 @@ class Call(NamedTuple):
     """Dtype and device of each input's cotangent."""
     subsampling: str | None
 
+    @property
+    def xp(self) -> Namespace:
+        """The namespace of the call's arrays."""
+        return self.library.xp
+
 
 # --- the three calls --------------------------------------------------------------------------------------------------
 
 
 def coding(
-    image_rgb: Array, jpeg_quality: Array, quantization_table_y: Array, quantization_table_c: Array, ste: bool,
-    arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None, color_matrix: Array,
-    color_offset: Array, data_range: float | None, channel_axis: int | None,
+    library: Library, image_rgb: Array, jpeg_quality: Array, quantization_table_y: Array = None,
+    quantization_table_c: Array = None, ste: bool = False, arithmetic: str = "float", subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic", flooring: str | None = None, color_matrix: Array = None, color_offset: Array = None,
+    data_range: float | None = None, channel_axis: int | None = -3,
 ) -> Call:  # fmt: skip
     """Arguments of code and encode."""
-    xp = checks.namespace("image_rgb", image_rgb)
+    checks.owned(library, "image_rgb", image_rgb)
+    xp = library.xp
     compute_dtype, dtype = checks.dtypes(xp, "image_rgb", image_rgb)
     per_level = checks.per_level(xp, image_rgb, data_range)
     channel_axis, channels = checks.channels(image_rgb, channel_axis)
@@ -56,27 +62,30 @@ def coding(
         **_color(color_matrix, color_offset),
     }
     parameters = {
-        name: checks.parameter(xp, name, value, CODING_INPUTS[name], leading, compute_dtype, image_rgb)
+        name: checks.parameter(library, name, value, CODING_INPUTS[name], leading, compute_dtype, image_rgb)
         for name, value in given.items()
     }
     inputs = {"image_rgb": layout.enter(xp, image_rgb), **parameters}
     if spec.sampling is None:
         inputs = {name: inputs[name] for name in ("image_rgb", "jpeg_quality", "quantization_table_y")}
     forms = {name: checks.form(xp, value, inputs["image_rgb"]) for name, value in given.items()}
-    forms["image_rgb"] = (dtype, device(image_rgb))
-    return Call(xp, spec, size, inputs, layout, forms, None if spec.sampling is None else subsampling)
+    forms["image_rgb"] = (dtype, image_rgb.device)
+    return Call(library, spec, size, inputs, layout, forms, None if spec.sampling is None else subsampling)
 
 
 def decoding(
-    coefficients: Coefficients, ste: bool, arithmetic: str, color_matrix: Array, color_offset: Array,
-    data_range: float | None, channel_axis: int | None,
+    library: Library | None, coefficients: Coefficients, ste: bool = False, arithmetic: str = "float",
+    color_matrix: Array = None, color_offset: Array = None, data_range: float | None = None,
+    channel_axis: int | None = -3,
 ) -> Call:  # fmt: skip
     """Arguments of decode."""
     if not (isinstance(coefficients, tuple) and len(coefficients) == len(Coefficients._fields)):
         raise TypeError(f"coefficients must be Coefficients, as jpeg_encode returns them, got {checks.kind(coefficients)}")
     coefficients = Coefficients(*coefficients)
     y, gray = coefficients.y, coefficients.cb is None
-    xp = checks.namespace("coefficients.y", y)
+    library = library or checks.library("coefficients.y", y)
+    checks.owned(library, "coefficients.y", y)
+    xp = library.xp
     compute_dtype, dtype = checks.dtypes(xp, "coefficients.y", y)
     if channel_axis is None and not gray:
         raise ValueError("channel_axis must be an axis, got None: these coefficients are those of a color image")
@@ -92,7 +101,7 @@ def decoding(
     for name, value in given.items():
         own_ndim = DECODING_INPUTS[name]
         label = f"coefficients.{name}" if name in Coefficients._fields else name
-        inputs[name] = checks.parameter(xp, label, value, own_ndim, leading, compute_dtype, y)
+        inputs[name] = checks.parameter(library, label, value, own_ndim, leading, compute_dtype, y)
         if own_ndim == 4:
             sampling = (1, 1) if name == "y" else spec.sampling
             height, width = padded_size(size, sampling or (1, 1))
@@ -103,7 +112,18 @@ def decoding(
                     f"got {tuple(value.shape)}"
                 )
     forms = {name: checks.form(xp, value, inputs["y"]) for name, value in given.items()}
-    return Call(xp, spec, size, inputs, layout, forms, None if gray else subsampling)
+    return Call(library, spec, size, inputs, layout, forms, None if gray else subsampling)
+
+
+def check_choices(
+    ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None, color_matrix: Array,
+    color_offset: Array, data_range: float | None, channel_axis: int | None,
+) -> None:  # fmt: skip
+    """Raise for a choice that no image could make right."""
+    _spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)
+    checks.data_range_(data_range)
+    if channel_axis is not None:
+        checks.axis(channel_axis)
 
 
 def wanted(wrt: object, allowed: tuple[str, ...], call: Call) -> tuple[str, ...]:
@@ -120,13 +140,13 @@ def wanted(wrt: object, allowed: tuple[str, ...], call: Call) -> tuple[str, ...]
     return names
 
 
-def cotangent(xp: Namespace, name: str, value: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+def cotangent(library: Library, name: str, value: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     """A cotangent in the compute dtype."""
-    checks.same_namespace(xp, name, value)
-    checks.dtypes(xp, name, value)
+    checks.owned(library, name, value)
+    checks.dtypes(library.xp, name, value)
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have the output's shape {tuple(shape)}, got {tuple(value.shape)}")
-    return xp.astype(value, dtype, copy=False)
+    return library.xp.astype(value, dtype, copy=False)
 
 
 # --- parts of a call --------------------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ numbers are checked for range.
 """
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, device, is_array_api_obj, to_device
+from array_api_compat import array_namespace, is_array_api_obj, to_device
 
 from pyjpegdiff.spec import Array, Namespace, Rounding
 from pyjpegdiff.stages.surrogates import ROUNDINGS
@@ -20,18 +21,30 @@ def kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def namespace(name: str, value: Array) -> Namespace:
+class Library(NamedTuple):
+    """The array library of a call."""
+
+    xp: Namespace
+    owns: Callable[[object], bool]
+    """Whether something is one of its arrays."""
+    noun: str
+    """What to call those in a message."""
+
+
+def library(name: str, value: Array) -> Library:
+    """The library of an array."""
     if not is_array_api_obj(value):
         raise TypeError(
             f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), got {kind(value)}"
         )
-    return array_namespace(value)
+    xp = array_namespace(value)
+    return Library(xp, lambda other: is_array_api_obj(other) and array_namespace(other) is xp, kind(value))
 
 
-def same_namespace(xp: Namespace, name: str, value: Array) -> None:
-    other = namespace(name, value)
-    if other is not xp:
-        raise TypeError(f"{name} must be an array of the same library as the image, {xp.__name__}, got {kind(value)}")
+def owned(library: Library, name: str, value: Array) -> None:
+    """Check that an array is of the library of the call."""
+    if not library.owns(value):
+        raise TypeError(f"{name} must be a {library.noun}, got {kind(value)}")
 
 
 def dtypes(xp: Namespace, name: str, value: Array) -> tuple[Any, Any]:
@@ -65,13 +78,18 @@ def per_level(xp: Namespace, image: Array, data_range: float | None) -> float:
     return 255 / data_range_(data_range)
 
 
-def axis_from_end(channel_axis: object, ndim: int) -> int:
-    """The channel axis, counted from the end."""
+def axis(channel_axis: object) -> int:
     if isinstance(channel_axis, bool) or not isinstance(channel_axis, Integral):
         raise TypeError(f"channel_axis must be an integer or None, got {kind(channel_axis)}")
+    return int(channel_axis)
+
+
+def axis_from_end(channel_axis: object, ndim: int) -> int:
+    """The channel axis, counted from the end."""
+    channel_axis = axis(channel_axis)
     if not -ndim <= channel_axis < ndim:
         raise ValueError(f"channel_axis must be in {-ndim}..{ndim - 1} for {ndim} axes, got {channel_axis}")
-    return int(channel_axis) if channel_axis < 0 else int(channel_axis) - ndim
+    return channel_axis if channel_axis < 0 else channel_axis - ndim
 
 
 def channels(image: Array, channel_axis: int | None) -> tuple[int | None, int]:
@@ -139,17 +157,17 @@ def rounding_(rounding: Rounding) -> Rounding:
 
 
 def parameter(
-    xp: Namespace, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], dtype: Any, image: Array
+    library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], dtype: Any, image: Array
 ) -> Array:
     """An array in the compute dtype, on the image's device, whose leading axes broadcast against the image's."""
-    array = _plain_numbers(xp, name, value, dtype, image) if _is_plain(value) else None
+    array = _plain_numbers(library.xp, name, value, dtype, image) if _is_plain(value) else None
     if array is None:
-        same_namespace(xp, name, value)
-        dtypes(xp, name, value)
+        owned(library, name, value)
+        dtypes(library.xp, name, value)
         array = value
-        if device(value) != device(image):
-            array = to_device(array, device(image))
-        array = xp.astype(array, dtype, copy=False)
+        if value.device != image.device:
+            array = to_device(array, image.device)
+        array = library.xp.astype(array, dtype, copy=False)
     shape = tuple(array.shape)
     own, own_leading = shape[len(shape) - own_ndim :], shape[: max(len(shape) - own_ndim, 0)]
     expected = {1: (3,), 2: (3, 3) if name == "color_matrix" else (8, 8), 4: own}.get(own_ndim, ())
@@ -168,8 +186,8 @@ def parameter(
 def form(xp: Namespace, value: Array, like: Array) -> tuple[Any, Any]:
     """Dtype and device of a parameter's cotangent: its own if it is an array, else those of ``like``."""
     if _is_plain(value):
-        return like.dtype, device(like)
-    return dtypes(xp, "", value)[1], device(value)
+        return like.dtype, like.device
+    return dtypes(xp, "", value)[1], value.device
 
 
 def _is_plain(value: object) -> bool:
@@ -184,7 +202,7 @@ def _plain_numbers(xp: Namespace, name: str, value: object, dtype: Any, image: A
         if not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
     try:
-        return xp.asarray(value, dtype=dtype, device=device(image))
+        return xp.asarray(value, dtype=dtype, device=image.device)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
 

@@ -95,7 +95,7 @@ def _leave_image(call: Call, outputs: Arrays) -> Array:
 def _leave_image_vjp(call: Call, like: Any, cotangent: Array) -> Cotangents:
     ((shape, dtype),) = like
     expected = call.layout.shape(shape)
-    checked = arguments.cotangent(call.xp, "cotangent", cotangent, expected, dtype)
+    checked = arguments.cotangent(call.library, "cotangent", cotangent, expected, dtype)
     return (call.layout.leave_vjp(call.xp, checked),)
 
 
@@ -111,7 +111,7 @@ def _leave_coefficients_vjp(call: Call, like: Any, cotangent: Any) -> Cotangents
     return tuple(
         None
         if named[name] is None
-        else arguments.cotangent(call.xp, f"cotangent.{name}", named[name], shape, dtype)
+        else arguments.cotangent(call.library, f"cotangent.{name}", named[name], shape, dtype)
         for name, (shape, dtype) in zip(COEFFICIENTS, like, strict=False)
     )
 

@@ -1,0 +1,249 @@
+"""The transforms as opaque torch operators, and the autograd functions that tie each to its VJP.
+
+Two custom operators, forward and VJP, run the core. They are opaque: a compiler sees two calls, and autograd,
+autocast and functorch see nothing of what happens inside. `Forward` and `Backward` are the autograd functions around
+them. `Backward` is one itself so that a second derivative raises instead of coming out as zero.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import array_api_compat.numpy as numpy_namespace
+import array_api_compat.torch as torch_namespace
+import torch
+from torch import Tensor
+
+from pyjpegdiff.adapters._torch_specs import decode_spec
+from pyjpegdiff.transforms import TRANSFORMS
+
+NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
+
+
+# --- where the core runs ----------------------------------------------------------------------------------------------
+
+
+def _run_numpy(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
+    return [torch.from_numpy(numpy_namespace.asarray(array, order="C")) for array in run(numpy_namespace, arrays)]
+
+
+def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    device_type = next(tensor.device.type for tensor in tensors if tensor is not None)
+    with torch.no_grad(), torch.autocast(device_type, enabled=False), _full_precision():
+        return [tensor.contiguous() for tensor in run(torch_namespace, tensors)]
+
+
+def _execute(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    """Run array code on tensors: by NumPy, without a copy, where they are in host memory, else by torch itself."""
+    on_host = all(tensor is None or tensor.device.type == "cpu" for tensor in tensors)
+    return (_run_numpy if on_host else _run_torch)(run, tensors)
+
+
+_precision_lock = threading.Lock()
+_precision_users = 0
+_precision_before = "highest"
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Keep TF32 and bfloat16 out of float32 products; the setting is global, so the last to leave restores it."""
+    global _precision_users, _precision_before
+    with _precision_lock:
+        if _precision_users == 0:
+            _precision_before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("highest")
+        _precision_users += 1
+    try:
+        yield
+    finally:
+        with _precision_lock:
+            _precision_users -= 1
+            if _precision_users == 0:
+                torch.set_float32_matmul_precision(_precision_before)
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+def _forward(kind: str, spec: str, size: Sequence[int], keep: bool) -> Callable[..., list[Any]]:
+    """Outputs, then residuals if they are to be kept."""
+
+    def run(xp: Any, arrays: Sequence[Any]) -> list[Any]:
+        asked = (keep,) * len(arrays)
+        outputs, residuals = TRANSFORMS[kind].forward(xp, decode_spec(spec), tuple(size), tuple(arrays), asked)
+        return [*outputs, *residuals]
+
+    return run
+
+
+def _vjp(
+    kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: Sequence[int]
+) -> Callable[..., list[Any]]:
+    """Cotangents of the inputs asked for."""
+
+    def run(xp: Any, arrays: Sequence[Any]) -> list[Any]:
+        inputs, residuals, cotangents = (tuple(part) for part in split(arrays, counts))
+        pulled = TRANSFORMS[kind].vjp(
+            xp, decode_spec(spec), tuple(size), inputs, residuals, cotangents, tuple(asked)
+        )
+        return [g for g in pulled if g is not None]
+
+    return run
+
+
+@torch.library.custom_op("pyjpegdiff::forward", mutates_args=())
+def forward_op(kind: str, spec: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
+    return _execute(_forward(kind, spec, size, keep), tensors)
+
+
+@torch.library.custom_op("pyjpegdiff::vjp", mutates_args=())
+def vjp_op(
+    kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: Sequence[int],
+    tensors: Sequence[Tensor | None],
+) -> list[Tensor]:  # fmt: skip
+    return _execute(_vjp(kind, spec, size, asked, counts), tensors)
+
+
+# Run on fake tensors, the core itself tells shapes and dtypes.
+@forward_op.register_fake
+def _(kind, spec, size, keep, tensors):  # type: ignore[no-untyped-def]
+    return _run_torch(_forward(kind, spec, size, keep), tensors)
+
+
+@vjp_op.register_fake
+def _(kind, spec, size, asked, counts, tensors):  # type: ignore[no-untyped-def]
+    return _run_torch(_vjp(kind, spec, size, asked, counts), tensors)
+
+
+# --- autograd ---------------------------------------------------------------------------------------------------------
+
+
+class Forward(torch.autograd.Function):
+    """Outputs and residuals of a transform. Residuals are no caller's business, but stay differentiable: that way a
+    second derivative reaches `Backward`, and raises there."""
+
+    @staticmethod
+    def forward(kind: str, spec: str, size: Sequence[int], keep: bool, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(forward_op(kind, spec, size, keep, inputs))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        kind, spec, size, _, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        ctx.kind, ctx.spec, ctx.size = kind, spec, size
+        ctx.outputs = count_outputs(kind, spec)
+        asked = tuple(ctx.needs_input_grad[4:])
+        needs = TRANSFORMS[kind].needs(asked)
+        kept = [tensor if need else None for tensor, need in zip(tensors, needs, strict=True)]
+        ctx.save_for_backward(*kept, *output[ctx.outputs :])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
+        asked = tuple(ctx.needs_input_grad[4:])
+        inputs, residuals = ctx.saved_tensors[: len(asked)], ctx.saved_tensors[len(asked) :]
+        of_outputs = cotangents[: ctx.outputs]
+        if all(g is None for g in of_outputs):
+            return (None,) * (4 + len(asked))
+        counts = (len(inputs), len(residuals))
+        pulled = iter(Backward.apply(ctx.kind, ctx.spec, ctx.size, asked, counts, *inputs, *residuals, *of_outputs))
+        return (None,) * 4 + tuple(next(pulled) if wish else None for wish in asked)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+        kind, spec, size, keep, *inputs = args
+        own = TRANSFORMS[kind].inputs.values()
+        aligned, _ = to_leading_axis(info.batch_size, inputs, in_dims[4:], own)
+        outputs = Forward.apply(kind, spec, size, keep, *aligned)
+        if kind == "encode":
+            outputs = _without_inserted_axes(inputs, in_dims[4:], outputs)
+        return tuple(outputs), (0,) * len(outputs)
+
+
+class Backward(torch.autograd.Function):
+    """The VJP of `Forward`."""
+
+    @staticmethod
+    def forward(
+        kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: tuple[int, int],
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        return tuple(vjp_op(kind, spec, size, asked, counts, tensors))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+        raise NotImplementedError(NO_SECOND)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+        kind, spec, size, asked, counts, *tensors = args
+        transform = TRANSFORMS[kind]
+        inputs, residuals, cotangents = split(tensors, counts)
+        own = [
+            *list(transform.inputs.values())[: len(inputs)],
+            *(3 for _ in residuals),
+            *list(transform.outputs.values())[: len(cotangents)],
+        ]
+        aligned, inserted = to_leading_axis(info.batch_size, tensors, in_dims[5:], own)
+        pulled = Backward.apply(kind, spec, size, asked, counts, *aligned)
+        gaps = (gap for gap, wish in zip(inserted, asked, strict=False) if wish)
+        outputs = tuple(g.flatten(0, gap) for g, gap in zip(pulled, gaps, strict=True))
+        return outputs, (0,) * len(outputs)
+
+
+# --- vmap -------------------------------------------------------------------------------------------------------------
+
+
+def to_leading_axis(
+    batch: int, tensors: Sequence[Tensor | None], dims: Sequence[int | None], own: Iterable[int]
+) -> tuple[list[Tensor | None], list[int]]:
+    """Make the mapped axis the first leading axis of every tensor, so that the core's own broadcasting does the rest.
+
+    A tensor with fewer leading axes than the image gets axes of length 1 after the mapped one; how many, the second
+    result tells.
+    """
+    leading = [
+        0 if tensor is None else tensor.ndim - (dim is not None) - axes
+        for tensor, dim, axes in zip(tensors, dims, own, strict=False)
+    ]
+    gaps = [max(leading) - axes for axes in leading]
+    aligned: list[Tensor | None] = []
+    for tensor, dim, gap in zip(tensors, dims, gaps, strict=True):
+        if tensor is not None:
+            front = tensor.expand(batch, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+            tensor = front.reshape(batch, *(1,) * gap, *front.shape[1:])
+        aligned.append(tensor)
+    return aligned, gaps
+
+
+def _without_inserted_axes(
+    inputs: Sequence[Tensor], dims: Sequence[int | None], outputs: Sequence[Tensor]
+) -> list[Tensor]:
+    """Steps have the leading axes of quality and table alone, once those that alignment inserted are gone."""
+    axes = [tensor.ndim - (dim is not None) for tensor, dim in zip(inputs, dims, strict=True)]
+    _, quality, table_y, *chroma = axes
+    for index, table in zip((1, 4), (table_y, *chroma[:1]), strict=False):
+        steps = outputs[index]
+        gap = steps.ndim - 3 - max(quality, table - 2)
+        outputs = [*outputs[:index], steps.flatten(0, gap), *outputs[index + 1 :]]
+    return list(outputs)
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def split(tensors: Sequence[Any], counts: Sequence[int]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    """Inputs, residuals, cotangents."""
+    first, second = counts[0], counts[0] + counts[1]
+    return tensors[:first], tensors[first:second], tensors[second:]
+
+
+def count_outputs(kind: str, spec: str) -> int:
+    """How many of what `Forward` returns are outputs; grayscale ends before the first of chroma."""
+    outputs = len(TRANSFORMS[kind].outputs)
+    return min(outputs, 2) if decode_spec(spec).sampling is None else outputs
