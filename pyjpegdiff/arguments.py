@@ -80,7 +80,9 @@ def decoding(
 ) -> Call:  # fmt: skip
     """Arguments of decode."""
     if not (isinstance(coefficients, tuple) and len(coefficients) == len(Coefficients._fields)):
-        raise TypeError(f"coefficients must be Coefficients, as jpeg_encode returns them, got {checks.kind(coefficients)}")
+        raise TypeError(
+            f"coefficients must be Coefficients, as jpeg_encode returns them, got {checks.kind(coefficients)}"
+        )
     coefficients = Coefficients(*coefficients)
     y, gray = coefficients.y, coefficients.cb is None
     library = library or checks.library("coefficients.y", y)

@@ -18,6 +18,7 @@ from pyjpegdiff.stages.surrogates import ROUNDINGS
 
 
 def kind(value: object) -> str:
+    """The type of a value, as a message names it."""
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
@@ -59,17 +60,20 @@ def dtypes(xp: Namespace, name: str, value: Array) -> tuple[Any, Any]:
     raise TypeError(f"{name} must have an integer or a floating dtype of 16 to 64 bits, got {value.dtype}")
 
 
-def data_range_(data_range: float | None) -> float:
+def data_range_(data_range: object) -> float:
+    """The value of white."""
     if data_range is None:
         return 255.0
-    if isinstance(data_range, bool) or not isinstance(data_range, Real):
+    if isinstance(data_range, bool) or not isinstance(data_range, (float, int, Real)):
         raise TypeError(f"data_range must be a number or None, got {kind(data_range)}")
-    if not (math.isfinite(data_range) and data_range > 0):
-        raise ValueError(f"data_range must be positive and finite, got {data_range}")
-    return float(data_range)
+    white = float(data_range)
+    if not (math.isfinite(white) and white > 0):
+        raise ValueError(f"data_range must be positive and finite, got {white}")
+    return white
 
 
-def per_level(xp: Namespace, image: Array, data_range: float | None) -> float:
+def per_level(xp: Namespace, image: Array, data_range: object) -> float:
+    """Sample levels 0..255 to one unit of the image's."""
     if data_range is None and xp.isdtype(image.dtype, "integral") and image.dtype != xp.uint8:
         raise ValueError(
             f"data_range must be given for image_rgb of dtype {image.dtype} (65535 where that is its white, 255 where "
@@ -79,6 +83,7 @@ def per_level(xp: Namespace, image: Array, data_range: float | None) -> float:
 
 
 def axis(channel_axis: object) -> int:
+    """A channel axis that is an integer."""
     if isinstance(channel_axis, bool) or not isinstance(channel_axis, Integral):
         raise TypeError(f"channel_axis must be an integer or None, got {kind(channel_axis)}")
     return int(channel_axis)
@@ -100,7 +105,9 @@ def channels(image: Array, channel_axis: int | None) -> tuple[int | None, int]:
             raise ValueError(f"image_rgb must be (..., H, W) where channel_axis is None, got shape {shape}")
         return None, 1
     if image.ndim < 3:
-        raise ValueError(f"image_rgb must have a channel, a row and a column axis, such as (3, H, W), got shape {shape}")
+        raise ValueError(
+            f"image_rgb must have a channel, a row and a column axis, such as (3, H, W), got shape {shape}"
+        )
     channel_axis = axis_from_end(channel_axis, image.ndim)
     channels = shape[channel_axis]
     if channels not in (1, 3):
@@ -113,6 +120,7 @@ def channels(image: Array, channel_axis: int | None) -> tuple[int | None, int]:
 
 
 def leading_and_size(image: Array, channel_axis: int | None) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """The leading axes of an image, and its height and width."""
     others = list(image.shape)
     if channel_axis is not None:
         del others[channel_axis]
@@ -123,6 +131,7 @@ def leading_and_size(image: Array, channel_axis: int | None) -> tuple[tuple[int,
 
 
 def image_size(size: object) -> tuple[int, int]:
+    """Height and width of coefficients' image."""
     if not (isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(n, Integral) for n in size)):
         raise TypeError(f"coefficients.size must be (height, width), got {size!r}")
     height, width = size
@@ -135,6 +144,7 @@ def image_size(size: object) -> tuple[int, int]:
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    """A name among those allowed."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {allowed}, got {kind(value)}")
     if value not in allowed:
@@ -143,6 +153,7 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
 
 
 def rounding_(rounding: Rounding) -> Rounding:
+    """A known name, or a pair of functions."""
     if isinstance(rounding, str):
         return one_of("rounding", rounding, tuple(ROUNDINGS))
     if not (isinstance(rounding, (tuple, list)) and len(rounding) == 2 and all(callable(f) for f in rounding)):
@@ -172,8 +183,7 @@ def parameter(
     own, own_leading = shape[len(shape) - own_ndim :], shape[: max(len(shape) - own_ndim, 0)]
     expected = {1: (3,), 2: (3, 3) if name == "color_matrix" else (8, 8), 4: own}.get(own_ndim, ())
     fits = len(own_leading) <= len(leading) and all(
-        own_axis in (1, axis)
-        for own_axis, axis in zip(reversed(own_leading), reversed(leading), strict=False)
+        own_axis in (1, axis) for own_axis, axis in zip(reversed(own_leading), reversed(leading), strict=False)
     )
     if len(shape) < own_ndim or own != expected or not fits:
         raise ValueError(

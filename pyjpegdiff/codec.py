@@ -36,9 +36,10 @@ class Gradients(NamedTuple):
 def encode(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Group:
     """Image (..., 3, H, W), or (..., 1, H, W) of gray -> coefficients in units of their step, not yet rounded."""
     forward_dct = islow_dct if spec.exact else dct
+    planes = to_planes(xp, spec, operands, image)
     return tuple(
         quantization.divide(xp, forward_dct(xp, sampling.downsample(xp, group, factors, spec.hard)), steps)
-        for group, factors, steps in zip(to_planes(xp, spec, operands, image), spec.samplings, operands.steps, strict=True)
+        for group, factors, steps in zip(planes, spec.samplings, operands.steps, strict=True)
     )
 
 
@@ -157,9 +158,7 @@ def to_rgb(xp: Namespace, spec: Spec, operands: Operands, ycc: Array) -> tuple[A
     return clip(xp, image, 0, 255, spec.hard)
 
 
-def decode(
-    xp: Namespace, spec: Spec, operands: Operands, k: Group, size: Size
-) -> tuple[Array, tuple[Array, ...]]:
+def decode(xp: Namespace, spec: Spec, operands: Operands, k: Group, size: Size) -> tuple[Array, tuple[Array, ...]]:
     """Quantized coefficients -> image, and the masks of what was in range."""
     planes, in_range = reconstruct(xp, spec, operands, k)
     image, inside = to_rgb(xp, spec, operands, upsample(xp, spec, planes, size))

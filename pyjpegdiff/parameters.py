@@ -23,9 +23,7 @@ class Parameters(NamedTuple):
 def prepare(xp: Namespace, spec: Spec, parameters: Parameters) -> Operands:
     """Step sizes, and the affine maps of both color conversions."""
     scale, _ = quantization.scale(xp, parameters.quality, spec.flooring, spec.hard)
-    steps = tuple(
-        quantization.steps(xp, table, scale, spec.flooring, spec.hard)[0] for table in parameters.tables
-    )
+    steps = tuple(quantization.steps(xp, table, scale, spec.flooring, spec.hard)[0] for table in parameters.tables)
     return color_operands(xp, parameters.matrix, parameters.offset)._replace(steps=steps)
 
 

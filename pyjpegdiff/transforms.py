@@ -142,7 +142,8 @@ def _decode_vjp(
         k = _from_blocks(xp, _by_group(inputs[:5])[0])
     g_coefficients, g = codec.decode_vjp(xp, spec, operands, k, residuals, cotangents[0], wanted)
     g_k = tuple(quantization.multiply(xp, g, steps) for g, steps in zip(g_coefficients, operands.steps, strict=True))
-    g_color = color_operands_vjp(xp, *(*inputs[5:], None, None)[:2], g)
+    matrix, offset = (*inputs[5:], None, None)[:2]
+    g_color = color_operands_vjp(xp, matrix, offset, g)
     g_steps = g.steps or (None,) * len(operands.steps)
     return _only_asked(asked, *_by_name(_to_blocks(xp, g_k), g_steps), *g_color)
 

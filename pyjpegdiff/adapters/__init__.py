@@ -1,0 +1,1 @@
+"""Other frameworks' automatic differentiation around the same core: one file a framework."""

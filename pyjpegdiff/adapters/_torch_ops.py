@@ -12,6 +12,7 @@ from typing import Any
 
 import array_api_compat.numpy as numpy_namespace
 import array_api_compat.torch as torch_namespace
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,7 @@ NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates ar
 
 def _run_numpy(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
-    return [torch.from_numpy(numpy_namespace.asarray(array, order="C")) for array in run(numpy_namespace, arrays)]
+    return [torch.from_numpy(np.asarray(array, order="C")) for array in run(numpy_namespace, arrays)]
 
 
 def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
@@ -85,9 +86,7 @@ def _vjp(
 
     def run(xp: Any, arrays: Sequence[Any]) -> list[Any]:
         inputs, residuals, cotangents = (tuple(part) for part in split(arrays, counts))
-        pulled = TRANSFORMS[kind].vjp(
-            xp, decode_spec(spec), tuple(size), inputs, residuals, cotangents, tuple(asked)
-        )
+        pulled = TRANSFORMS[kind].vjp(xp, decode_spec(spec), tuple(size), inputs, residuals, cotangents, tuple(asked))
         return [g for g in pulled if g is not None]
 
     return run
@@ -122,7 +121,8 @@ def _(kind, spec, size, asked, counts, tensors):  # type: ignore[no-untyped-def]
 
 class Forward(torch.autograd.Function):
     """Outputs and residuals of a transform. Residuals are no caller's business, but stay differentiable: that way a
-    second derivative reaches `Backward`, and raises there."""
+    second derivative reaches `Backward`, and raises there.
+    """
 
     @staticmethod
     def forward(kind: str, spec: str, size: Sequence[int], keep: bool, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -182,6 +182,11 @@ class DiffJPEGCoding(nn.Module):
     torch.Size([8, 8])
     """
 
+    quantization_table_y: Tensor | None
+    quantization_table_c: Tensor | None
+    color_matrix: Tensor | None
+    color_offset: Tensor | None
+
     def __init__(
         self,
         ste: bool = False,
@@ -199,7 +204,7 @@ class DiffJPEGCoding(nn.Module):
     ) -> None:
         super().__init__()
         self.ste = ste
-        self.choices = {
+        self.choices: dict[str, Any] = {
             "arithmetic": arithmetic,
             "subsampling": subsampling,
             "rounding": rounding,
@@ -238,10 +243,11 @@ class DiffJPEGCoding(nn.Module):
             self.ste,
             color_matrix=self.color_matrix,
             color_offset=self.color_offset,
-            **self.choices,  # type: ignore[arg-type]
+            **self.choices,
         )
 
     def extra_repr(self) -> str:
+        """Choices, for ``repr``."""
         return ", ".join(f"{name}={value!r}" for name, value in {"ste": self.ste, **self.choices}.items())
 
 

@@ -20,7 +20,7 @@ OFFSET = (0.0, 128.0, 128.0)
 
 
 def _fixed(*weights: float) -> tuple[float, ...]:
-    """libjpeg's fixed point of 16 fractional bits."""
+    """Libjpeg's fixed point of 16 fractional bits."""
     return tuple(math.copysign(int(abs(weight) * 65536 + 0.5), weight) / 65536 for weight in weights)
 
 

@@ -18,7 +18,6 @@ from pyjpegdiff.spec import Array, Namespace
 from pyjpegdiff.stages.dct import BLOCK
 from pyjpegdiff.stages.surrogates import FLOOR_AT_INTEGERS, LEAK, clip, floor, round_half_away, rounding_surrogate
 
-
 # --- quality -> scale -------------------------------------------------------------------------------------------------
 
 
@@ -49,9 +48,7 @@ def steps(xp: Namespace, table: Array, scale: Array, flooring: str, hard: bool) 
     return value, _leaky(xp, inside, derivative / 100)
 
 
-def steps_vjp(
-    xp: Namespace, table: Array, scale: Array, derivative: Array, cotangent: Array
-) -> tuple[Array, Array]:
+def steps_vjp(xp: Namespace, table: Array, scale: Array, derivative: Array, cotangent: Array) -> tuple[Array, Array]:
     """Cotangents of table and scale."""
     g = cotangent * derivative
     g_table = sum_to_shape(xp, g * scale[..., None, None], table.shape)

@@ -24,6 +24,7 @@ UP_BIAS = {(1, 2): (0.25, 0.5), (2, 1): (0.25, 0.5), (2, 2): (0.5, 7 / 16)}
 
 
 def ceil_div(a: int, b: int) -> int:
+    """Quotient, rounded up."""
     return -(-a // b)
 
 

@@ -1,0 +1,114 @@
+"""Checks for anyone who adds a stage, that a VJP is the derivative of its function."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def assert_vjp(
+    function_vjp: Callable[..., tuple[Any, Callable[[Any], Sequence[Any]]]],
+    *inputs: Any,
+    step: float = 1e-5,
+    rtol: float = 1e-6,
+    directions: int = 3,
+    seed: int = 0,
+) -> None:
+    r"""Compare a VJP with central differences along random directions.
+
+    For random v and w, :math:`\langle v, (f(x + hw) - f(x - hw)) / 2h \rangle` must equal
+    :math:`\langle \mathrm{vjp}(v), w \rangle`. Neither point may lie across a kink from x.
+
+    Parameters
+    ----------
+    function_vjp : callable
+        ``function_vjp(*inputs) -> (output, vjp)``, where ``vjp(cotangent)`` is one cotangent or None an input.
+    *inputs : array_like
+        Where to compare; float64.
+    step : float
+        h, relative to the largest magnitude of an input (to 1 where that is smaller).
+    rtol : float
+        Allowed difference, over the larger of both.
+    directions : int
+        How many pairs (v, w) to try.
+    seed : int
+        Of the random directions.
+
+    Raises
+    ------
+    AssertionError
+        With both inner products in the message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff.testing import assert_vjp
+    >>> assert_vjp(lambda x: (x**3, lambda v: (3 * x**2 * v,)), np.array([1.0, -2.0]))
+    """
+    rng = np.random.default_rng(seed)
+    points = [np.asarray(value, np.float64) for value in inputs]
+    output, vjp = function_vjp(*points)
+    for _ in range(directions):
+        v = rng.standard_normal(np.shape(output))
+        pulled = vjp(v)
+        for index, (x, g) in enumerate(zip(points, pulled, strict=True)):
+            if g is None:
+                continue
+            if np.shape(g) != x.shape:
+                raise AssertionError(f"input {index} has shape {x.shape}, its cotangent {np.shape(g)}")
+            w = rng.standard_normal(x.shape)
+            h = step * max(1.0, float(np.abs(x).max(initial=0)))
+            forward, backward = (
+                np.asarray(function_vjp(*points[:index], x + sign * h * w, *points[index + 1 :])[0]) for sign in (1, -1)
+            )
+            difference = (forward - backward) / (2 * h)
+            numerical, explicit = float(np.vdot(v, difference)), float(np.vdot(g, w))
+            scale = max(abs(numerical), abs(explicit))
+            if not abs(numerical - explicit) <= rtol * scale:
+                raise AssertionError(
+                    f"input {index}: <v, df(w)> = {numerical!r}, but <vjp(v), w> = {explicit!r}; "
+                    f"relative difference {abs(numerical - explicit) / scale:.3g}, allowed {rtol:.3g}"
+                )
+
+
+def assert_adjoint(
+    forward: Callable[[Any], Any], adjoint: Callable[[Any], Any], x: Any, y: Any, *, rtol: float | None = None
+) -> None:
+    r"""Check :math:`\langle A x, y \rangle = \langle x, A^T y \rangle`, the dot-product test of a linear stage.
+
+    Parameters
+    ----------
+    forward, adjoint : callable
+        A and its adjoint.
+    x, y : array
+        A point of either space.
+    rtol : float, optional
+        Allowed difference over |Ax| |y| + |x| |A'y|. Default: 8 eps sqrt(n) of the dtype, n the number of elements.
+
+    Raises
+    ------
+    AssertionError
+        With both inner products in the message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff.testing import assert_adjoint
+    >>> matrix = np.arange(6.0).reshape(2, 3)
+    >>> assert_adjoint(lambda x: matrix @ x, lambda y: matrix.T @ y, np.ones(3), np.array([1.0, -1.0]))
+    """
+    ax, aty = np.asarray(forward(x)), np.asarray(adjoint(y))
+    x, y = np.asarray(x), np.asarray(y)
+    if ax.shape != y.shape or aty.shape != x.shape:
+        raise AssertionError(f"A x is {ax.shape} and y {y.shape}; A'y is {aty.shape} and x {x.shape}")
+    if rtol is None:
+        rtol = 8 * float(np.finfo(np.result_type(ax, aty)).eps) * math.sqrt(max(x.size, y.size, 1))
+    wide: list[Floats] = [np.asarray(a, np.float64).ravel() for a in (ax, y, x, aty)]
+    left, right = float(wide[0] @ wide[1]), float(wide[2] @ wide[3])
+    norms = [float(np.linalg.norm(a)) for a in wide]
+    if not abs(left - right) <= rtol * (norms[0] * norms[1] + norms[2] * norms[3]):
+        raise AssertionError(f"<A x, y> = {left!r}, but <x, A'y> = {right!r}")
