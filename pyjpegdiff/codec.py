@@ -21,6 +21,8 @@ Size = tuple[int, int]
 DARKEST, BRIGHTEST = -color.LEVEL, 255 - color.LEVEL
 # Half up for luma; for chroma libjpeg stays one unit of its fixed point below, so that pure blue and red give 255.
 COLOR_BIAS = (0.5, 0.5 - 2.0**-16, 0.5 - 2.0**-16)
+# Half up. Blocks of DC alone are whole eighths and often ties, which the last bit of a real DCT must not decide.
+SAMPLE_BIAS = 0.5 + 2.0**-12
 
 
 class Gradients(NamedTuple):
@@ -99,7 +101,7 @@ def reconstruct(xp: Namespace, spec: Spec, operands: Operands, k: Group) -> tupl
     )
     if not spec.hard:
         return planes, ()
-    limited = [clip(xp, xp.floor(group + 0.5), DARKEST, BRIGHTEST, hard=True) for group in planes]
+    limited = [clip(xp, xp.floor(group + SAMPLE_BIAS), DARKEST, BRIGHTEST, hard=True) for group in planes]
     return tuple(value for value, _ in limited), tuple(inside for _, inside in limited)
 
 

@@ -79,7 +79,8 @@ def differentiate(
 
 def _in_form(call: Call, name: str, g: Array) -> Array:
     dtype, device = call.forms[name]
-    return to_device(call.xp.astype(g, dtype, copy=False), device)
+    # NumPy's sums over all axes are scalars, no arrays.
+    return to_device(call.xp.asarray(g, dtype=dtype), device)
 
 
 def _coding_gradients(call: Call, cotangents: dict[str, Array]) -> CodingGradients:
