@@ -43,7 +43,8 @@ def diff_jpeg_coding(
         Quality, 1..100, fractions included. An array broadcasts against the leading axes of the image. Python numbers
         are checked for range; the entries of an array are limited to it, as libjpeg does.
     quantization_table_y, quantization_table_c : array, shape (..., 8, 8), optional
-        Tables of luma and chroma, vertical frequency first; quality scales them, and 50 takes them as they are.
+        Tables of luma and chroma, vertical frequency first; quality scales them, 50 takes them as they are, and 100
+        multiplies them by zero: every step is 1 there, and the gradient of a table 0.
         Leading axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81.
     ste : bool
         Straight-through variant instead of the smooth one.

@@ -9,7 +9,6 @@ import math
 import numpy as np
 import scipy.fft
 import torch
-import torch.nn.functional as F
 
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
@@ -84,7 +83,7 @@ def down(x, sampling, hard):
     rows, columns = sampling
     h, w = math.ceil(x.shape[-2] / rows), math.ceil(x.shape[-1] / columns)
     x = pad(x, columns * 8 * math.ceil(w / 8) - x.shape[-1], rows * h - x.shape[-2])
-    means = F.avg_pool2d(x[None], sampling)[0]
+    means = torch.nn.functional.avg_pool2d(x[None], sampling)[0]
     if rows * columns > 1:
         i = torch.arange(means.shape[-1]) % 2
         bias = {(1, 2): i / 2, (2, 1): 0.5 + 0 * i, (2, 2): (1 + i) / 4}[sampling].to(x.dtype)

@@ -104,7 +104,7 @@ def test_smooth_gradients_are_central_differences(kind, seed, spec, height, widt
 def test_decoding_gradients_are_central_differences(seed, sampling, height, width):
     rng = np.random.default_rng(seed)
     spec = Spec(False, "cubic", "cubic", sampling)
-    _, quality, ty, tc, matrix, offset = inputs = (None, *parameters(rng, 77))
+    *_, matrix, offset = inputs = (None, *parameters(rng, 77))
     image = photo_like(rng, 3 if sampling else 1, height, width)
     outputs, _ = TRANSFORMS["encode"].forward(
         np, spec, (height, width), (image, *inputs[1:])[: 6 if sampling else 3], (False,) * 6

@@ -1,0 +1,234 @@
+"""What JPEG does to a photo, and what its gradients say: a table, and a picture.
+
+python examples/demo.py [IMAGE] [--out demo.png]
+"""
+
+import argparse
+import io
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, PowerNorm, SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+
+QUALITIES = (5, 25, 50, 75, 95)
+WRT = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c")
+ACCENT, MUTED = "#ff2e88", "0.35"
+
+Pixels = NDArray[np.uint8]
+Numbers = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A photo at one quality, and the gradients of its mean squared error."""
+
+    quality: int
+    image: Pixels
+    kilobytes: float
+    psnr: float
+    psnr_to_pillow: float
+    unlike_pillow: int
+    slopes: dict[str, Numbers]
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Say what is wrong, and leave."""
+    print(f"demo.py: error: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def read(path: Path | None) -> Pixels:
+    """The photo as RGB, upright, on white where it is transparent."""
+    if path is None:
+        from skimage import data
+
+        astronaut: Callable[[], Pixels] = data.astronaut
+        return astronaut()
+    with Image.open(path) as file:
+        photo = ImageOps.exif_transpose(file)
+        if photo.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8 instead of scale
+            photo = Image.fromarray((np.asarray(photo) / 257).round().clip(0, 255).astype(np.uint8))
+        if photo.has_transparency_data:
+            photo = photo.convert("RGBA")
+            photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+        return np.asarray(photo.convert("RGB"))
+
+
+def psnr(a: Numbers, b: Numbers) -> float:
+    """Peak signal-to-noise ratio in dB, infinite for equal images."""
+    error = float(np.square(a.astype(np.float64) - b).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def code(photo: Pixels, quality: int) -> Coded:
+    """Code a photo as Pillow does, and pull the error back to all that has a part in it."""
+    original = photo.astype(np.float32)
+    coded, vjp = diff_jpeg_coding_vjp(original, quality, ste=True, wrt=WRT, channel_axis=-1)
+    gradients = vjp(2 * (coded - original) / original.size)
+    slopes: dict[str, Numbers] = {name: getattr(gradients, name) for name in WRT}
+    slopes["image_rgb"] = np.linalg.norm(slopes["image_rgb"], axis=-1)
+
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG", quality=quality)
+    pillow = np.asarray(Image.open(file))
+    exact = diff_jpeg_coding(photo, quality, arithmetic="libjpeg", channel_axis=-1)
+    unlike, image = int((exact != pillow).sum()), coded.round().astype(np.uint8)
+    return Coded(quality, image, len(file.getvalue()) / 1000, psnr(coded, photo), psnr(coded, pillow), unlike, slopes)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def show(results: list[Coded]) -> None:
+    """Print a row for each quality."""
+    print("            PSNR in dB to      gradient of the mean squared error by       samples unlike Pillow")
+    print("quality   original   Pillow      quality   |luma table|   |chroma table|    in libjpeg arithmetic")
+    for r in results:
+        quality, luma, chroma = (r.slopes[name] for name in WRT[1:])
+        slopes = f"{float(quality):+11.3e}{np.linalg.norm(luma):15.3e}{np.linalg.norm(chroma):17.3e}"
+        print(f"{r.quality:7}{r.psnr:11.2f}{r.psnr_to_pillow:9.2f}  {slopes}{r.unlike_pillow:25}")
+
+
+def check(photo: Pixels, results: list[Coded]) -> None:
+    """Leave if a gradient is zero that must not be."""
+    # Where nothing is lost, nothing can be won; and gray has no chroma coefficients that a table could change.
+    flat, gray = (bool(np.ptp(photo, axis=axis).max() <= 8) for axis in ((0, 1), 2))
+    for r in results:
+        for name in WRT[1:]:
+            none_due = flat or math.isinf(r.psnr) or (gray and name == "quantization_table_c")
+            if not (np.isfinite(r.slopes[name]).all() and (none_due or r.slopes[name].any())):
+                fail(f"at quality {r.quality} the gradient by {name} is zero or not finite, which is a bug", 1)
+
+
+# --- the picture ------------------------------------------------------------------------------------------------------
+
+
+def shrink(image: Numbers, longest: int = 1024) -> Numbers:
+    """What suffices of an image to draw it: means of pixels."""
+    factor = max(1.0, max(image.shape[:2]) / longest)
+    height, width = (max(1, round(length / factor)) for length in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+
+
+def detail(photo: Pixels, side: int = 96) -> tuple[int, int, int]:
+    """Top, left and side of the window that has most edges, the middle of the photo preferred."""
+    luma = photo.mean(axis=-1)
+    side = min(side, *luma.shape)
+    edges = abs(np.diff(luma, axis=0, append=luma[-1:])) + abs(np.diff(luma, axis=1, append=luma[:, -1:]))
+    sums = np.pad(edges.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    y, x = np.ogrid[-1 : 1 : 1j * sums.shape[0], -1 : 1 : 1j * sums.shape[1]]
+    top, left = np.unravel_index(np.argmax(sums * (1 - 0.4 * (x**2 + y**2))), sums.shape)
+    return int(top), int(left), side
+
+
+def heading(ax: Axes, title: str, text: str) -> None:
+    """A title in two lines."""
+    ax.set_title(title, size=15, weight="bold", pad=24)
+    ax.annotate(text, (0.5, 1), (0, 7), "axes fraction", "offset points", ha="center", size=12, color=MUTED)
+
+
+def legend(ax: Axes, title: str, text: str, scale: ScalarMappable, **options: Any) -> None:
+    """What a row shows, and in which colors."""
+    ax.text(0.93, 0.6, title, ha="right", va="bottom", size=14, weight="bold")
+    ax.text(0.93, 0.57, text, ha="right", va="top", size=12, color=MUTED, linespacing=1.4)
+    bar = ax.inset_axes((0.2, 0.22, 0.73, 0.05))
+    ax.figure.colorbar(scale, cax=bar, orientation="horizontal", **options).outline.set_visible(False)
+    bar.minorticks_off()
+
+
+def draw(photo: Pixels, results: list[Coded]) -> Figure:
+    """Original and qualities side by side: the whole, a detail, the error, and the gradients."""
+    aspect = float(np.clip(photo.shape[0] / photo.shape[1], 0.6, 1.6))
+    heights = [aspect, 1, aspect, aspect, 1]
+    figure = Figure(figsize=(18, 3 * sum(heights) + 0.85))
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.7 / figure.get_figheight(), wspace=0.03, hspace=0.03)
+    axes = figure.subplots(5, 1 + len(results), height_ratios=heights)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(visible=False, color=ACCENT, linewidth=2)
+
+    height, width, _ = photo.shape
+    top, left, side = detail(photo)
+    for (whole, part, *_), image in zip(axes.T, (photo, *(r.image for r in results)), strict=True):
+        whole.imshow(shrink(image), extent=(0, width, height, 0))
+        whole.add_patch(Rectangle((left, top), side, side, fill=False, color=ACCENT, linewidth=2))
+        part.imshow(image[top : top + side, left : left + side], interpolation="nearest")
+        part.spines[:].set_visible(True)
+    heading(axes[0, 0], "original", f"{width} x {height}")
+    for ax, r in zip(axes[0, 1:], results, strict=True):
+        heading(ax, f"quality {r.quality}", f"{r.psnr:.1f} dB, {r.kilobytes:,.1f} kB")
+
+    maps = [
+        [shrink(abs(r.image.astype(np.float32) - photo).mean(axis=-1)) for r in results],
+        [shrink(r.slopes["image_rgb"]) for r in results],
+        [r.slopes["quantization_table_y"] for r in results],
+    ]
+    # Error and slope have few and far outliers; a scale that reached them would leave all else dark.
+    error, slope, _ = (max(float(np.quantile(m, 0.995)) for m in row) or 1.0 for row in maps)
+    step = max(float(abs(m).max()) for m in maps[2]) or 1.0
+    scales = [
+        ScalarMappable(PowerNorm(0.5, 0, error), "magma"),
+        ScalarMappable(LogNorm(slope / 300, slope, clip=True), "viridis"),
+        ScalarMappable(SymLogNorm(step / 1e4, vmin=-step, vmax=step), "RdBu_r"),
+    ]
+    for row, images, scale in zip(axes[2:, 1:], maps, scales, strict=True):
+        for ax, values in zip(row, images, strict=True):
+            ax.imshow(values, norm=scale.norm, cmap=scale.cmap)
+    legend(axes[2, 0], "error", "magnitude, of 255 levels\n(mean over R, G, B)", scales[0], extend="max")
+    legend(axes[3, 0], "gradient by image", "of the mean squared error\n(norm over R, G, B)", scales[1], extend="both")
+    ticks = 10.0 ** math.floor(math.log10(step)) * np.array([-1, 0, 1])
+    legend(axes[4, 0], "gradient by luma table", "of the mean squared error\n(8 x 8 steps)", scales[2], ticks=ticks)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Run as a script."""
+    parser = argparse.ArgumentParser(description="What JPEG does to a photo, and what its gradients say.")
+    parser.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="any file Pillow reads; else an astronaut")
+    parser.add_argument("--out", type=Path, default=Path("demo.png"), help="the picture, a PNG (default: %(default)s)")
+    given = parser.parse_args()
+    began = time.perf_counter()
+    try:
+        photo = read(given.image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        fail(f"cannot read {given.image}: {getattr(error, 'strerror', None) or error}", 2)
+    if given.image and given.out.exists() and given.out.samefile(given.image):
+        fail(f"{given.out} would replace the photo; name another file with --out", 2)
+    results = [code(photo, quality) for quality in QUALITIES]
+    show(results)
+    check(photo, results)
+    try:
+        save(draw(photo, results), given.out)
+    except OSError as error:
+        fail(f"cannot write {given.out}: {error.strerror or error}", 2)
+    print(f"Wrote {given.out} in {time.perf_counter() - began:.1f} s.")
+
+
+if __name__ == "__main__":
+    main()
