@@ -79,8 +79,8 @@ def differentiate(
 
 def _in_form(call: Call, name: str, g: Array) -> Array:
     dtype, device = call.forms[name]
-    # NumPy's sums over all axes are scalars, no arrays.
-    return to_device(call.xp.asarray(g, dtype=dtype), device)
+    # NumPy's sums over all axes are scalars; reshaped, they are arrays.
+    return to_device(call.xp.astype(call.xp.reshape(g, g.shape), dtype, copy=False), device)
 
 
 def _coding_gradients(call: Call, cotangents: dict[str, Array]) -> CodingGradients:

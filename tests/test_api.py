@@ -6,11 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyjpegdiff
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_decode_vjp, jpeg_encode, jpeg_encode_vjp
+from pyjpegdiff import (
+    diff_jpeg_coding,
+    diff_jpeg_coding_vjp,
+    jpeg_decode,
+    jpeg_decode_vjp,
+    jpeg_encode,
+    jpeg_encode_vjp,
+)
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.differentiation import CODE, DECODE, ENCODE, CodingGradients, differentiate
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
-from tests.libraries import case
+from tests.libraries import case  # noqa: F401
 
 ALL = CodingGradients._fields
 MODES = st.sampled_from([{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}])
@@ -72,7 +79,9 @@ def layouts(array):
     yield frozen
 
 
-@given(seed=st.integers(0, 999), height=SIDE, width=SIDE, mode=MODES, dtype=st.sampled_from(["f2", "f4", "f8", "u1", "u2"]))
+@given(
+    seed=st.integers(0, 999), height=SIDE, width=SIDE, mode=MODES, dtype=st.sampled_from(["f2", "f4", "f8", "u1", "u2"])
+)
 def test_memory_layout_does_not_matter_and_nothing_is_mutated(seed, height, width, mode, dtype):
     rng = np.random.default_rng(seed)
     image = images(rng, (2, 3, height, width), dtype)

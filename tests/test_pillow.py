@@ -39,9 +39,7 @@ def content(rng, kind, shape):
 
 def exact(image, quality, subsampling="4:2:0", *tables):
     axis = None if image.ndim == 2 else -1
-    return diff_jpeg_coding(
-        image, quality, *tables, arithmetic="libjpeg", subsampling=subsampling, channel_axis=axis
-    )
+    return diff_jpeg_coding(image, quality, *tables, arithmetic="libjpeg", subsampling=subsampling, channel_axis=axis)
 
 
 IMAGES = {

@@ -5,6 +5,7 @@ autocast and functorch see nothing of what happens inside. `Forward` and `Backwa
 them. `Backward` is one itself so that a second derivative raises instead of coming out as zero.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyjpegdiff.adapters._torch_specs import decode_spec
+from pyjpegdiff.adapters._torch_specs import decode_spec, has_functions, is_gray
 from pyjpegdiff.transforms import TRANSFORMS
 
 NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
@@ -36,10 +37,13 @@ def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> lis
         return [tensor.contiguous() for tensor in run(torch_namespace, tensors)]
 
 
-def _execute(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    """Run array code on tensors: by NumPy, without a copy, where they are in host memory, else by torch itself."""
+def _execute(spec: str, run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    """Run array code on tensors: by NumPy, without a copy, where they are in host memory, else by torch itself.
+
+    By torch also where it is to meet a caller's own functions, who wrote them for tensors.
+    """
     on_host = all(tensor is None or tensor.device.type == "cpu" for tensor in tensors)
-    return (_run_numpy if on_host else _run_torch)(run, tensors)
+    return (_run_numpy if on_host and not has_functions(spec) else _run_torch)(run, tensors)
 
 
 _precision_lock = threading.Lock()
@@ -94,7 +98,7 @@ def _vjp(
 
 @torch.library.custom_op("pyjpegdiff::forward", mutates_args=())
 def forward_op(kind: str, spec: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
-    return _execute(_forward(kind, spec, size, keep), tensors)
+    return _execute(spec, _forward(kind, spec, size, keep), tensors)
 
 
 @torch.library.custom_op("pyjpegdiff::vjp", mutates_args=())
@@ -102,7 +106,7 @@ def vjp_op(
     kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: Sequence[int],
     tensors: Sequence[Tensor | None],
 ) -> list[Tensor]:  # fmt: skip
-    return _execute(_vjp(kind, spec, size, asked, counts), tensors)
+    return _execute(spec, _vjp(kind, spec, size, asked, counts), tensors)
 
 
 # Run on fake tensors, the core itself tells shapes and dtypes.
@@ -147,18 +151,19 @@ class Forward(torch.autograd.Function):
         if all(g is None for g in of_outputs):
             return (None,) * (4 + len(asked))
         counts = (len(inputs), len(residuals))
-        pulled = iter(Backward.apply(ctx.kind, ctx.spec, ctx.size, asked, counts, *inputs, *residuals, *of_outputs))
+        tensors = (*inputs, *residuals, *of_outputs)
+        if torch.compiler.is_compiling():
+            # Compilers raise at a second derivative themselves, and cannot trace one function in another's backward.
+            pulled = iter(vjp_op(ctx.kind, ctx.spec, ctx.size, asked, counts, tensors))
+        else:
+            pulled = iter(Backward.apply(ctx.kind, ctx.spec, ctx.size, asked, counts, *tensors))
         return (None,) * 4 + tuple(next(pulled) if wish else None for wish in asked)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
         kind, spec, size, keep, *inputs = args
-        own = TRANSFORMS[kind].inputs.values()
-        aligned, _ = to_leading_axis(info.batch_size, inputs, in_dims[4:], own)
-        outputs = Forward.apply(kind, spec, size, keep, *aligned)
-        if kind == "encode":
-            outputs = _without_inserted_axes(inputs, in_dims[4:], outputs)
-        return tuple(outputs), (0,) * len(outputs)
+        apply = functools.partial(Forward.apply, kind, spec, size, keep)
+        return batched_forward(apply, kind, info.batch_size, inputs, in_dims[4:])
 
 
 class Backward(torch.autograd.Function):
@@ -182,21 +187,57 @@ class Backward(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
         kind, spec, size, asked, counts, *tensors = args
-        transform = TRANSFORMS[kind]
-        inputs, residuals, cotangents = split(tensors, counts)
-        own = [
-            *list(transform.inputs.values())[: len(inputs)],
-            *(3 for _ in residuals),
-            *list(transform.outputs.values())[: len(cotangents)],
-        ]
-        aligned, inserted = to_leading_axis(info.batch_size, tensors, in_dims[5:], own)
-        pulled = Backward.apply(kind, spec, size, asked, counts, *aligned)
-        gaps = (gap for gap, wish in zip(inserted, asked, strict=False) if wish)
-        outputs = tuple(g.flatten(0, gap) for g, gap in zip(pulled, gaps, strict=True))
-        return outputs, (0,) * len(outputs)
+        apply = functools.partial(Backward.apply, kind, spec, size, asked, counts)
+        return batched_vjp(apply, kind, asked, counts, info.batch_size, tensors, in_dims[5:])
 
 
 # --- vmap -------------------------------------------------------------------------------------------------------------
+# The autograd functions' rules, and the operators' own, which compilers ask for.
+
+
+def batched_forward(
+    apply: Callable[..., Sequence[Tensor]], kind: str, batch: int, inputs: Sequence[Tensor], dims: Sequence[int | None]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Forward over a mapped axis, by the core's own leading axes."""
+    aligned, _ = to_leading_axis(batch, inputs, dims, TRANSFORMS[kind].inputs.values())
+    outputs = apply(*aligned)
+    if kind == "encode":
+        outputs = _without_inserted_axes(inputs, dims, outputs)
+    return tuple(outputs), (0,) * len(outputs)
+
+
+def batched_vjp(
+    apply: Callable[..., Sequence[Tensor]], kind: str, asked: Sequence[bool], counts: Sequence[int], batch: int,
+    tensors: Sequence[Tensor | None], dims: Sequence[int | None],
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:  # fmt: skip
+    """VJP over a mapped axis, likewise."""
+    inputs, residuals, cotangents = split(tensors, counts)
+    own = [
+        *list(TRANSFORMS[kind].inputs.values())[: len(inputs)],
+        *(3 for _ in residuals),
+        *list(TRANSFORMS[kind].outputs.values())[: len(cotangents)],
+    ]
+    aligned, gaps = to_leading_axis(batch, tensors, dims, own)
+    wished = (gap for gap, wish in zip(gaps, asked, strict=False) if wish)
+    pulled = tuple(g.flatten(0, gap) for g, gap in zip(apply(*aligned), wished, strict=True))
+    return pulled, (0,) * len(pulled)
+
+
+@forward_op.register_vmap
+def _(info, in_dims, kind, spec, size, keep, tensors):  # type: ignore[no-untyped-def]
+    outputs, dims = batched_forward(
+        lambda *aligned: forward_op(kind, spec, size, keep, aligned), kind, info.batch_size, tensors, in_dims[4]
+    )
+    return list(outputs), list(dims)
+
+
+@vjp_op.register_vmap
+def _(info, in_dims, kind, spec, size, asked, counts, tensors):  # type: ignore[no-untyped-def]
+    def apply(*aligned: Tensor) -> list[Tensor]:
+        return vjp_op(kind, spec, size, asked, counts, aligned)
+
+    outputs, dims = batched_vjp(apply, kind, asked, counts, info.batch_size, tensors, in_dims[5])
+    return list(outputs), list(dims)
 
 
 def to_leading_axis(
@@ -246,4 +287,4 @@ def split(tensors: Sequence[Any], counts: Sequence[int]) -> tuple[Sequence[Any],
 def count_outputs(kind: str, spec: str) -> int:
     """How many of what `Forward` returns are outputs; grayscale ends before the first of chroma."""
     outputs = len(TRANSFORMS[kind].outputs)
-    return min(outputs, 2) if decode_spec(spec).sampling is None else outputs
+    return min(outputs, 2) if is_gray(spec) else outputs

@@ -3,7 +3,7 @@
 Signatures start with those of the published method, whose users change an import and nothing else. What tensors meet
 is the same core that NumPy arrays meet. Supported are all devices, ``torch.compile`` (``fullgraph=True``),
 ``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them. Second derivatives, forward mode and ``torch.compile`` of
-``torch.func.grad`` raise.
+``vmap(grad)`` raise.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyjpegdiff import arguments
-from pyjpegdiff.adapters._torch_ops import Forward, count_outputs, forward_op, vjp_op
+from pyjpegdiff.adapters._torch_ops import Backward, Forward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_specs import encode_spec
 from pyjpegdiff.arguments import Call
 from pyjpegdiff.checks import Library
@@ -139,7 +139,7 @@ def diff_jpeg_coding_vjp(
 ) -> tuple[Tensor, Callable[[Tensor], CodingGradients]]:
     """`pyjpegdiff.diff_jpeg_coding_vjp` of tensors, for those who carry cotangents themselves.
 
-    Autograd does not pass through the results; where it is asked to, it raises.
+    The image is that of `diff_jpeg_coding`, autograd included; through the cotangents autograd raises.
     """
     call = _coding_call(image_rgb, *args, **kwargs)
     return _explicit(CODE, "code", call, arguments.wanted(wrt, CODE.arguments, call))
@@ -258,25 +258,30 @@ def _apply(function: Function, kind: str, call: Call) -> Any:
     tensors = tuple(call.inputs.values())
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     spec = encode_spec(call.spec)
-    outputs = Forward.apply(kind, spec, call.size, keep, *tensors)
+    if torch.compiler.is_compiling() and not keep:
+        # Compilers trace an autograd function only where there is a gradient to trace.
+        outputs = forward_op(kind, spec, call.size, keep, tensors)
+    else:
+        outputs = Forward.apply(kind, spec, call.size, keep, *tensors)
     return function.leave(call, outputs[: count_outputs(kind, spec)])
 
 
 def _explicit(function: Function, kind: str, call: Call, names: tuple[str, ...]) -> Any:
-    """Result and ``vjp``, both by the opaque operators: autograd that meets one of those raises."""
+    """Result and ``vjp`` by the same autograd functions, so that autograd that meets either is right, or raises."""
 
     def forward(xp: Any, spec: Spec, size: Any, inputs: Any, asked: Any) -> Any:
-        everything = forward_op(kind, encode_spec(spec), size, any(asked), inputs)
+        keep = any(asked) or any(tensor.requires_grad for tensor in inputs)
+        everything = Forward.apply(kind, encode_spec(spec), size, keep, *inputs)
         outputs = count_outputs(kind, encode_spec(spec))
-        return tuple(everything[:outputs]), tuple(everything[outputs:])
+        return everything[:outputs], everything[outputs:]
 
     def vjp(xp: Any, spec: Spec, size: Any, inputs: Any, residuals: Any, cotangents: Any, asked: Any) -> Any:
         counts = (len(inputs), len(residuals))
-        pulled = iter(vjp_op(kind, encode_spec(spec), size, asked, counts, [*inputs, *residuals, *cotangents]))
+        pulled = iter(Backward.apply(kind, encode_spec(spec), size, asked, counts, *inputs, *residuals, *cotangents))
         return tuple(next(pulled) if wish else None for wish in asked)
 
-    opaque: Transform = TRANSFORMS[kind]._replace(forward=forward, vjp=vjp)
-    return differentiate(function, call, names, opaque)
+    wrapped: Transform = TRANSFORMS[kind]._replace(forward=forward, vjp=vjp)
+    return differentiate(function, call, names, wrapped)
 
 
 def _coding_call(
