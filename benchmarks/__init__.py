@@ -1,0 +1,1 @@
+"""How fast differentiable JPEG is, side by side with what a user would pick instead: ``python -m benchmarks``."""

@@ -1,0 +1,68 @@
+"""Measure, print a table, write a JSON file and a plot: ``python -m benchmarks``."""
+
+import argparse
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import memory, suite
+from benchmarks.contestants import CONTESTANTS, PILLOW, choose
+from benchmarks.photos import SIZES
+from benchmarks.results import save, write_whole
+from benchmarks.rounds import FEWEST
+from benchmarks.table import render
+
+DEFAULT_JSON = Path("build/bench/latest.json")
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """As the command line says."""
+    parser = _parser()
+    options = parser.parse_args(given)
+    contestants = choose(options.only)
+    if options.only and contestants == [PILLOW]:
+        parser.error(f"--only {' '.join(options.only)} fits none of: {', '.join(CONTESTANTS)}")
+    if options.repeat is not None and options.repeat < FEWEST:
+        parser.error(f"--repeat must be at least {FEWEST}, got {options.repeat}")
+    sizes = options.sizes or (["64", "512"] if options.quick else list(SIZES))
+    repeat = options.repeat or (5 if options.quick else 50)
+    edge = None if options.quick or options.no_memory else memory.EDGE
+
+    report = suite.run(
+        [SIZES[name] for name in sizes],
+        contestants,
+        repeat=repeat,
+        budget=2.0 if options.quick else 10.0,
+        one_process=options.one_process,
+        memory_edge=edge,
+    )
+    save(report, options.json)
+    print(render(report))
+    print(f"\nwritten: {options.json}")
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no plot: matplotlib is not installed")
+        return
+    from benchmarks.plot import draw
+
+    picture = options.json.with_suffix(".png")
+    write_whole(picture, lambda partial: draw(report, partial))
+    print(f"written: {picture}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="two small sizes, few rounds, no memory")
+    add("--sizes", nargs="+", choices=SIZES, help="sizes to measure (default: all)")
+    add("--only", nargs="+", default=[], metavar="TEXT", help="contestants whose name contains one of these")
+    add("--repeat", type=int, metavar="N", help="most rounds a size; slow contestants take part in fewer (default: 50)")
+    add(
+        "--one-process", action="store_true", help="not one each: starts faster, but memory that one frees helps others"
+    )
+    add("--no-memory", action="store_true", help="leave out memory, which takes a process for each contestant")
+    add("--json", type=Path, default=DEFAULT_JSON, metavar="FILE", help="default: %(default)s; the plot goes beside it")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""How near to the real codec: samples that differ from Pillow's, and PSNR to them, on the same photos in one run.
+
+``python -m benchmarks.fidelity`` prints a Markdown table. Photos are cut to multiples of 16, which not every codec
+can do without; levels are rounded to whole ones before samples are compared.
+"""
+
+import importlib.util
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage
+from numpy.typing import NDArray
+from PIL import Image
+
+from pyjpegdiff import diff_jpeg_coding
+
+NAMES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "ihc", "retina", "rocket", "hubble_deep_field")
+QUALITIES = (1, 2, 5, 10, 20, 30, 50, 75, 90, 95, 99)
+
+Pixels = NDArray[np.uint8]
+Levels = NDArray[Any]
+Codec = Callable[[Pixels, int], Levels]
+
+
+def photos() -> Iterator[Pixels]:
+    """The color photos that scikit-image's wheel carries, (H, W, 3)."""
+    for name in NAMES:
+        (path,) = (Path(skimage.__file__).parent / "data").glob(f"{name}.*")
+        with Image.open(path) as file:
+            photo = np.asarray(file.convert("RGB"))
+        height, width = (16 * (length // 16) for length in photo.shape[:2])
+        yield np.ascontiguousarray(photo[:height, :width])
+
+
+def pillow(photo: Pixels, quality: int) -> Pixels:
+    """What Pillow writes and reads back."""
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def ours(**choices: Any) -> Codec:
+    """One of our variants."""
+    return lambda photo, quality: diff_jpeg_coding(photo, quality, channel_axis=-1, **choices)
+
+
+def kornia(photo: Pixels, quality: int) -> Levels:
+    """The differentiable codec of kornia, which takes 0..1."""
+    torch = importlib.import_module("torch")
+    code = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
+    image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None] / 255
+    coded = code(image, torch.tensor([float(quality)]))
+    return np.moveaxis(255 * coded[0].numpy(), 0, -1)
+
+
+def diff_jpeg(photo: Pixels, quality: int) -> Levels:
+    """The code published with the method."""
+    torch = importlib.import_module("torch")
+    code = importlib.import_module("diff_jpeg").diff_jpeg_coding
+    image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None].float()
+    return np.moveaxis(code(image, torch.tensor([float(quality)]))[0].numpy(), 0, -1)
+
+
+CODECS: dict[str, tuple[Codec, str]] = {
+    'pyjpegdiff, `arithmetic="libjpeg"`': (ours(arithmetic="libjpeg"), "pyjpegdiff"),
+    "pyjpegdiff, `ste=True`": (ours(ste=True), "pyjpegdiff"),
+    "pyjpegdiff, smooth": (ours(), "pyjpegdiff"),
+    "Diff-JPEG, the method's own code": (diff_jpeg, "diff_jpeg"),
+    "kornia 0.9": (kornia, "kornia"),
+}
+
+
+def main() -> None:
+    """Run as a script."""
+    present = {name: codec for name, (codec, module) in CODECS.items() if importlib.util.find_spec(module)}
+    for name in CODECS.keys() - present.keys():
+        print(f"left out, not installed: {name}", file=sys.stderr)
+    differing: dict[str, list[float]] = {name: [] for name in present}
+    decibels: dict[str, list[float]] = {name: [] for name in present}
+    for photo in photos():
+        for quality in QUALITIES:
+            real = pillow(photo, quality)
+            for name, codec in present.items():
+                coded = codec(photo, quality)
+                differing[name].append(float(np.mean(np.round(coded) != real)))
+                error = float(np.mean((coded.astype(np.float64) - real) ** 2))
+                decibels[name].append(10 * np.log10(255**2 / error) if error else np.inf)
+    print("| | samples that differ from Pillow's | PSNR to Pillow, mean | at worst |")
+    print("| --- | ---: | ---: | ---: |")
+    for name in present:
+        mean, worst = np.mean(decibels[name]), np.min(decibels[name])
+        print(f"| {name} | {np.mean(differing[name]):.2%} | {mean:.1f} dB | {worst:.1f} dB |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What a user would pick instead: the codec itself, and the differentiable ones, in their default variants."""
+
+import importlib
+import io
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import torch_calls
+from benchmarks.calls import QUALITY, SUBSAMPLING, Build, Call
+from benchmarks.photos import Batch
+from benchmarks.torch_calls import Code
+
+
+def pillow(batch: Batch) -> Call:
+    """Encode and decode in memory; from and to Pillow's own images, so that no conversion slows it down."""
+    images = [Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, -1).astype(np.uint8))) for image in batch]
+
+    def code(image: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
+        decoded = Image.open(file)
+        decoded.load()
+        return decoded
+
+    return lambda: [code(image) for image in images]
+
+
+def kornia_forward() -> Build:
+    """The codec of kornia, which takes images 0..1."""
+    return torch_calls.forward(_kornia, white=1.0)
+
+
+def kornia_backward() -> Build:
+    """The codec of kornia under autograd."""
+    return torch_calls.backward(_kornia, white=1.0)
+
+
+def diff_jpeg_forward() -> Build:
+    """The code published with the method."""
+    return torch_calls.forward(_diff_jpeg)
+
+
+def diff_jpeg_backward() -> Build:
+    """The code published with the method, under autograd."""
+    return torch_calls.backward(_diff_jpeg)
+
+
+# Imported by name: neither needs to be there for this file to be checked or loaded.
+
+
+def _kornia() -> Code:
+    code: Code = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
+    return code
+
+
+def _diff_jpeg() -> Code:
+    code: Code = importlib.import_module("diff_jpeg").diff_jpeg_coding
+    return code
