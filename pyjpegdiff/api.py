@@ -319,10 +319,11 @@ def jpeg_decode(
 
     Notes
     -----
-    ``arithmetic="libjpeg"`` equals libjpeg-turbo's decoder wherever the inverse DCT stays within -512..511 around the
-    level shift, as it does for coefficients that came from an image: there the range limit saturates. Beyond, libjpeg's
-    own variants differ (the C code wraps modulo 1024, the SIMD code saturates at 16 bits on the way), and this one
-    saturates.
+    ``arithmetic="libjpeg"`` equals libjpeg-turbo's decoder wherever the coefficients times their steps, and what the
+    inverse DCT makes of their columns (in libjpeg's scale, 4 sqrt(8) times the samples'), stay within -16383..16383.
+    Those of an image stay below a third of that. Samples beyond 0..255 are limited, however far. Past 16383 libjpeg's
+    own variants differ: SIMD code overflows 16 bits in its butterflies, C code does not, but looks its range limit up
+    modulo 1024. This one goes on exactly, and limits.
 
     Examples
     --------

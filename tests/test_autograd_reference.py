@@ -50,8 +50,10 @@ def test_value_and_gradients(seed, height, width, quality, hard, subsampling, fl
     coded, vjp = diff_jpeg_coding_vjp(**named, ste=hard, flooring=flooring, wrt=names, **choices)
     np.testing.assert_allclose(coded, expected.detach(), rtol=0, atol=1e-10)
     cotangent = rng.standard_normal(coded.shape)
+    # Where a surrogate's derivative vanishes, both are zero but for the square of a last bit.
+    floor = 1e-20 * np.linalg.norm(cotangent)
     gradients = torch.autograd.grad(expected, tensors, torch.from_numpy(cotangent))
     pulled = vjp(cotangent)
     for name, want in zip(names, gradients, strict=True):
         got = getattr(pulled, name)
-        assert np.linalg.norm(got - want.numpy()) <= 1e-10 * np.linalg.norm(want.numpy()), name
+        assert np.linalg.norm(got - want.numpy()) <= 1e-10 * np.linalg.norm(want.numpy()) + floor, name

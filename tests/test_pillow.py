@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
+from pyjpegdiff import Coefficients, diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
+from pyjpegdiff.stages.dct import ISLOW, to_blocks
 from tests.conftest import THOROUGH
 from tests.photos import NAMES, PILLOW_SUBSAMPLING, photo, pillow, pillow_file, psnr
 
@@ -95,6 +96,28 @@ def test_coefficients_are_those_in_the_file(tmp_path_factory, seed, kind, height
     np.testing.assert_array_equal(ours.steps_y, stored.get_component_qt(0))
     decoded = jpeg_decode(ours, arithmetic="libjpeg", channel_axis=choices["channel_axis"])
     assert np.count_nonzero(decoded != np.array(Image.open(path))) == 0
+
+
+@settings(max_examples=2_000 if THOROUGH else 100)
+@given(seed=st.integers(0, 2**32), largest=st.integers(1, 1023), density=st.floats(0.02, 1))
+def test_decoding_of_coefficients_that_came_from_no_image(tmp_path_factory, seed, largest, density):
+    """As documented: equal wherever 16-bit butterflies cannot overflow, far out of the range of samples too."""
+    jpeglib = pytest.importorskip("jpeglib")
+    rng = np.random.default_rng(seed)
+    path = tmp_path_factory.getbasetemp() / "invented.jpg"
+    path.write_bytes(pillow_file(np.zeros((40, 48), np.uint8), 50))
+    file = jpeglib.read_dct(str(path))
+    k = (rng.integers(-largest, largest + 1, file.Y.shape) * (rng.random(file.Y.shape) < density)).astype(np.int16)
+    file.Y = k
+    file.write_dct(str(path))
+    steps = file.get_component_qt(0)
+    coefficients = Coefficients(k, None, None, steps.astype(np.float32), None, (40, 48), None)
+    decoded = jpeg_decode(coefficients, arithmetic="libjpeg", channel_axis=None)
+    products = k.astype(np.int64) * steps
+    columns = (np.array(ISLOW).T @ products + 1024) >> 11
+    safe = (np.abs(products).max((-1, -2)) < 2**14) & (np.abs(columns).max((-1, -2)) < 2**14)
+    differs = to_blocks(np, decoded != np.array(Image.open(path))).any((-1, -2))
+    assert np.count_nonzero(differs & safe) == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
