@@ -13,10 +13,11 @@ from typing import NamedTuple
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 from pyjpegdiff.stages import color, quantization, sampling
 from pyjpegdiff.stages.dct import constant, dct, idct, islow_dct, islow_idct
-from pyjpegdiff.stages.surrogates import clip, clip_vjp, rounding_surrogate
+from pyjpegdiff.stages.surrogates import clip, clip_vjp, is_inside, rounding_surrogate
 
 Group = tuple[Array, ...]
 Size = tuple[int, int]
+Halo = tuple[Array | None, Array | None]
 
 DARKEST, BRIGHTEST = -color.LEVEL, 255 - color.LEVEL
 # Half up for luma; for chroma libjpeg stays one unit of its fixed point below, so that pure blue and red give 255.
@@ -93,16 +94,20 @@ def encode_vjp(
 # --- decode: k -> image -----------------------------------------------------------------------------------------------
 
 
-def reconstruct(xp: Namespace, spec: Spec, operands: Operands, k: Group) -> tuple[Group, Group]:
-    """Quantized coefficients -> planes of whole blocks, and where they were in range (hard) or () (smooth)."""
+def reconstruct(
+    xp: Namespace, spec: Spec, operands: Operands, k: Group, masks: bool = True
+) -> tuple[Group, tuple[Array, ...]]:
+    """Quantized coefficients -> planes of whole blocks, and where they were in range, if hard and asked for."""
     inverse_dct = islow_idct if spec.exact else idct
     planes = tuple(
         inverse_dct(xp, quantization.multiply(xp, group, steps)) for group, steps in zip(k, operands.steps, strict=True)
     )
     if not spec.hard:
         return planes, ()
-    limited = [clip(xp, xp.floor(group + SAMPLE_BIAS), DARKEST, BRIGHTEST, hard=True) for group in planes]
-    return tuple(value for value, _ in limited), tuple(inside for _, inside in limited)
+    if not spec.exact:
+        planes = tuple(xp.floor(group + SAMPLE_BIAS) for group in planes)
+    in_range = tuple(is_inside(group, DARKEST, BRIGHTEST) for group in planes) if masks else ()
+    return tuple(clip(xp, group, DARKEST, BRIGHTEST, hard=True) for group in planes), in_range
 
 
 def reconstruct_vjp(
@@ -121,33 +126,38 @@ def reconstruct_vjp(
     return g_coefficients, g_steps
 
 
-def upsample(xp: Namespace, spec: Spec, planes: Group, size: Size) -> Array:
-    """Planes of whole blocks -> YCbCr (..., 3, H, W), still centered."""
+def upsample(xp: Namespace, spec: Spec, planes: Group, size: Size, beyond: Halo = (None, None)) -> Array:
+    """Planes of whole blocks -> YCbCr (..., 3, H, W), still centered.
+
+    ``beyond`` are the rows of chroma above and below, where this is a strip of an image.
+    """
     height, width = size
     full: Group = ()
     for group, factors in zip(planes, spec.samplings, strict=True):
         h, w = sampling.sample_size(size, factors)
         group = group[..., :h, :w]
         if factors[0] == 2:
-            group = sampling.halo(xp, group, -2)
+            group = sampling.halo(xp, group, -2, *beyond)
         full += (sampling.upsample(xp, group, factors, spec.hard)[..., :height, :width],)
     return xp.concat(full, axis=-3)
 
 
-def upsample_vjp(xp: Namespace, spec: Spec, g_ycc: Array, size: Size) -> Group:
-    """Cotangents of the planes of whole blocks."""
+def upsample_vjp(xp: Namespace, spec: Spec, g_ycc: Array, size: Size, beyond: Halo = (None, None)) -> Group:
+    """Cotangents of the planes of whole blocks; ``beyond`` are cotangents of rows of chroma above and below."""
     g_planes: Group = ()
     for g, factors in zip(_split(spec, g_ycc), spec.samplings, strict=True):
         h, w = sampling.sample_size(size, factors)
         g = _fill_zeros(xp, g, h * factors[0], w * factors[1])
         if factors[0] == 2:
-            g = sampling.halo(xp, g, -2)
+            g = sampling.halo(xp, g, -2, *(_fill_zeros(xp, row, 1, w * factors[1]) for row in beyond))
         g_planes += (_fill_zeros(xp, sampling.upsample_vjp(xp, g, factors), *sampling.padded_size(size, factors)),)
     return g_planes
 
 
-def to_rgb(xp: Namespace, spec: Spec, operands: Operands, ycc: Array) -> tuple[Array, Array]:
-    """YCbCr -> image, and where it was in range."""
+def to_rgb(
+    xp: Namespace, spec: Spec, operands: Operands, ycc: Array, masks: bool = True
+) -> tuple[Array, tuple[Array, ...]]:
+    """YCbCr -> image, and where it was in range, if asked for."""
     if spec.sampling is None:
         image = ycc + color.LEVEL
     else:
@@ -157,14 +167,22 @@ def to_rgb(xp: Namespace, spec: Spec, operands: Operands, ycc: Array) -> tuple[A
         image = color.mix(xp, inverse, unshift, ycc)
     if spec.hard:
         image = xp.floor(image + 0.5)
-    return clip(xp, image, 0, 255, spec.hard)
+    return clip(xp, image, 0, 255, spec.hard), (is_inside(image, 0, 255),) if masks else ()
 
 
-def decode(xp: Namespace, spec: Spec, operands: Operands, k: Group, size: Size) -> tuple[Array, tuple[Array, ...]]:
-    """Quantized coefficients -> image, and the masks of what was in range."""
-    planes, in_range = reconstruct(xp, spec, operands, k)
-    image, inside = to_rgb(xp, spec, operands, upsample(xp, spec, planes, size))
-    return image, (inside, *in_range)
+def to_rgb_vjp(xp: Namespace, spec: Spec, operands: Operands, inside: Array, g_image: Array) -> tuple[Array, Array]:
+    """Cotangents of the image before its range limit, and of YCbCr."""
+    g_rgb = clip_vjp(xp, g_image, inside)
+    return g_rgb, g_rgb if spec.sampling is None else color.mix_vjp(xp, operands.inverse, g_rgb)
+
+
+def decode(
+    xp: Namespace, spec: Spec, operands: Operands, k: Group, size: Size, masks: bool = True
+) -> tuple[Array, tuple[Array, ...]]:
+    """Quantized coefficients -> image, and the masks of what was in range, if asked for."""
+    planes, in_range = reconstruct(xp, spec, operands, k, masks)
+    image, inside = to_rgb(xp, spec, operands, upsample(xp, spec, planes, size), masks)
+    return image, (*inside, *in_range)
 
 
 def decode_vjp(
@@ -173,18 +191,14 @@ def decode_vjp(
     """Cotangents of the coefficients, in coefficient units, and of the operands."""
     inside, *in_range = masks
     size = (g_image.shape[-2], g_image.shape[-1])
-    g_rgb = clip_vjp(xp, g_image, inside)
+    g_rgb, g_ycc = to_rgb_vjp(xp, spec, operands, inside, g_image)
     g_inverse = g_unshift = None
     if wanted.color:
-        planes, _ = reconstruct(xp, spec, operands, k)
+        planes, _ = reconstruct(xp, spec, operands, k, masks=False)
         ycc = upsample(xp, spec, planes, size)
         g_inverse, g_unshift = color.mix_vjp_parameters(xp, operands.inverse, operands.unshift, ycc, g_rgb)
-    g_coefficients: Group = ()
-    g_steps: Group = ()
-    if wanted.image or wanted.steps or wanted.color:
-        g_ycc = g_rgb if spec.sampling is None else color.mix_vjp(xp, operands.inverse, g_rgb)
-        g_planes = upsample_vjp(xp, spec, g_ycc, size)
-        g_coefficients, g_steps = reconstruct_vjp(xp, operands, k, tuple(in_range), g_planes, wanted)
+    g_planes = upsample_vjp(xp, spec, g_ycc, size)
+    g_coefficients, g_steps = reconstruct_vjp(xp, operands, k, tuple(in_range), g_planes, wanted)
     return g_coefficients, Operands(g_steps, None, None, g_inverse, g_unshift)
 
 
@@ -196,11 +210,14 @@ def rounded(xp: Namespace, spec: Spec, u: Group) -> Group:
     return tuple(quantization.round_(xp, a, spec.rounding, spec.hard) for a in u)
 
 
-def code(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> tuple[Array, tuple[Array, ...]]:
-    """Image -> image, and (masks..., u...)."""
+def code(
+    xp: Namespace, spec: Spec, operands: Operands, image: Array, residuals: bool = True
+) -> tuple[Array, tuple[Array, ...]]:
+    """Image -> image, and (u..., masks...), if asked for."""
     u = encode(xp, spec, operands, image)
-    coded, masks = decode(xp, spec, operands, rounded(xp, spec, u), (image.shape[-2], image.shape[-1]))
-    return coded, (*u, *masks)
+    size = (image.shape[-2], image.shape[-1])
+    coded, masks = decode(xp, spec, operands, rounded(xp, spec, u), size, residuals)
+    return coded, (*u, *masks) if residuals else ()
 
 
 def code_vjp(
@@ -210,9 +227,9 @@ def code_vjp(
     """Cotangents of the image and the operands; ``image`` is needed for color alone."""
     groups = len(operands.steps)
     u, masks = residuals[:groups], residuals[groups:]
+    size = (g_image.shape[-2], g_image.shape[-1])
     k = rounded(xp, spec, u) if wanted.steps or wanted.color else u
     g_coefficients, after = decode_vjp(xp, spec, operands, k, masks, g_image, wanted)
-    size = (g_image.shape[-2], g_image.shape[-1])
     g, before = encode_vjp(xp, spec, operands, image, size, u, g_coefficients, wanted)
     g_steps = tuple(a + b for a, b in zip(after.steps, before.steps, strict=True))
     return Gradients(g, Operands(g_steps, before.matrix, before.shift, after.inverse, after.unshift))
@@ -225,8 +242,10 @@ def _split(spec: Spec, planes: Array) -> Group:
     return (planes,) if spec.sampling is None else (planes[..., :1, :, :], planes[..., 1:, :, :])
 
 
-def _fill_zeros(xp: Namespace, x: Array, height: int, width: int) -> Array:
+def _fill_zeros(xp: Namespace, x: Array | None, height: int, width: int) -> Array | None:
     """Zero rows and columns below and to the right: the adjoint of cropping."""
+    if x is None:
+        return None
     for axis, missing in ((-1, width - x.shape[-1]), (-2, height - x.shape[-2])):
         if missing:
             shape = (*x.shape[:-1], missing) if axis == -1 else (*x.shape[:-2], missing, x.shape[-1])

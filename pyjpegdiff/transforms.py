@@ -129,8 +129,8 @@ def _decoding_operands(xp: Namespace, inputs: Arrays) -> Operands:
 
 def _decode(xp: Namespace, spec: Spec, size: Size, inputs: Arrays, asked: Asked) -> tuple[Arrays, Arrays]:
     k = _from_blocks(xp, _by_group(inputs[:5])[0])
-    image, masks = codec.decode(xp, spec, _decoding_operands(xp, inputs), k, size)
-    return (image,), (masks if any(asked) else ())
+    image, masks = codec.decode(xp, spec, _decoding_operands(xp, inputs), k, size, any(asked))
+    return (image,), masks
 
 
 def _decode_vjp(

@@ -11,5 +11,4 @@ def code(
     xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wanted
 ) -> tuple[Array, tuple[Array, ...]]:
     """Code an image; residuals where any gradient is wanted."""
-    coded, residuals = codec.code(xp, spec, operands, image)
-    return coded, residuals if any(wanted) else ()
+    return codec.code(xp, spec, operands, image, any(wanted))

@@ -16,7 +16,15 @@ Through quantization and back the step size cancels: with G the cotangent of c',
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace
 from pyjpegdiff.stages.dct import BLOCK
-from pyjpegdiff.stages.surrogates import FLOOR_AT_INTEGERS, LEAK, clip, floor, round_half_away, rounding_surrogate
+from pyjpegdiff.stages.surrogates import (
+    FLOOR_AT_INTEGERS,
+    LEAK,
+    clip,
+    floor,
+    is_inside,
+    round_half_away,
+    rounding_surrogate,
+)
 
 # --- quality -> scale -------------------------------------------------------------------------------------------------
 
@@ -44,8 +52,7 @@ def steps(xp: Namespace, table: Array, scale: Array, flooring: str, hard: bool) 
     """Step sizes (..., 8, 8) for tables (..., 8, 8) and scales (...), and their derivative by ``table * scale``."""
     exact = (table * scale[..., None, None] + 50) / 100
     floored, derivative = floor(xp, exact, flooring, hard)
-    value, inside = clip(xp, floored, 1, 255, hard)
-    return value, _leaky(xp, inside, derivative / 100)
+    return clip(xp, floored, 1, 255, hard), _leaky(xp, is_inside(floored, 1, 255), derivative / 100)
 
 
 def steps_vjp(xp: Namespace, table: Array, scale: Array, derivative: Array, cotangent: Array) -> tuple[Array, Array]:

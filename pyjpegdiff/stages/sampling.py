@@ -152,9 +152,11 @@ def at(x: Array, axis: int, index: slice) -> Array:
     return x[..., index] if axis == -1 else x[..., index, :]
 
 
-def halo(xp: Namespace, x: Array, axis: int) -> Array:
-    """One replicated row or column more on either side."""
-    return xp.concat((at(x, axis, slice(None, 1)), x, at(x, axis, slice(-1, None))), axis=axis)
+def halo(xp: Namespace, x: Array, axis: int, before: Array | None = None, after: Array | None = None) -> Array:
+    """One row or column more on either side: a neighbor's if given, else replicated."""
+    before = at(x, axis, slice(None, 1)) if before is None else before
+    after = at(x, axis, slice(-1, None)) if after is None else after
+    return xp.concat((before, x, after), axis=axis)
 
 
 def interleave(xp: Namespace, even: Array, odd: Array, axis: int) -> Array:

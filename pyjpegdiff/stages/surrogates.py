@@ -157,11 +157,15 @@ def floor(xp: Namespace, x: Array, flooring: str, hard: bool) -> tuple[Array, Ar
 # --- clip: slope 1 inside, bounds included, LEAK outside --------------------------------------------------------------
 
 
-def clip(xp: Namespace, x: Array, low: float, high: float, hard: bool) -> tuple[Array, Array]:
-    """Range limit, hard or with slope `LEAK` outside, and the mask of what lies inside (bounds included)."""
-    inside = (x >= low) & (x <= high)
+def clip(xp: Namespace, x: Array, low: float, high: float, hard: bool) -> Array:
+    """Range limit, hard or with slope `LEAK` outside."""
     clipped = xp.clip(x, low, high)
-    return (clipped if hard else clipped + LEAK * (x - clipped)), inside
+    return clipped if hard else clipped + LEAK * (x - clipped)
+
+
+def is_inside(x: Array, low: float, high: float) -> Array:
+    """The mask of what a range limit leaves as it is, bounds included."""
+    return (x >= low) & (x <= high)
 
 
 def clip_vjp(xp: Namespace, cotangent: Array, inside: Array) -> Array:
