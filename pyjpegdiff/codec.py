@@ -137,7 +137,7 @@ def upsample(xp: Namespace, spec: Spec, planes: Group, size: Size, beyond: Halo 
         h, w = sampling.sample_size(size, factors)
         group = group[..., :h, :w]
         if factors[0] == 2:
-            group = sampling.halo(xp, group, -2, *beyond)
+            group = sampling.halo(xp, group, -2, *(None if row is None else row[..., :w] for row in beyond))
         full += (sampling.upsample(xp, group, factors, spec.hard)[..., :height, :width],)
     return xp.concat(full, axis=-3)
 

@@ -3,17 +3,19 @@
 A backend is two functions that belong together, since one hands its residuals to the other:
 
 ``code(xp, spec, operands, image, wanted) -> (image, residuals)``
-    ``residuals`` are a tuple of arrays that alias neither the operands nor either image.
+    ``residuals`` are a tuple of arrays that alias neither the operands nor either image; () if nothing is wanted.
 ``code_vjp(xp, spec, operands, image, residuals, cotangent, wanted) -> Gradients``
     ``image`` is the input, or None unless color was wanted.
 """
 
 from types import ModuleType
 
-from pyjpegdiff.backends import whole
+from array_api_compat import is_numpy_namespace
+
+from pyjpegdiff.backends import strips, whole
 from pyjpegdiff.spec import Namespace
 
 
 def select(xp: Namespace) -> ModuleType:
     """The backend for arrays of namespace ``xp``."""
-    return whole
+    return strips if is_numpy_namespace(xp) else whole
