@@ -52,16 +52,15 @@ def to_planes(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Gr
         # What saving the image would store. Derivative: the identity.
         image = xp.clip(xp.round(image), 0, 255)
     if spec.sampling is None:
-        planes = image - color.LEVEL
+        planes = image - (color.LEVEL - COLOR_BIAS[0] if spec.hard else color.LEVEL)
     else:
         matrix, shift = operands.matrix, operands.shift
         if spec.exact:
             matrix, shift = constant(xp, color.FIXED_MATRIX, image), constant(xp, color.FIXED_SHIFT, image)
+        if spec.hard:
+            shift = shift + constant(xp, COLOR_BIAS, image)
         planes = color.mix(xp, matrix, shift, image)
-    if spec.hard:
-        bias = constant(xp, COLOR_BIAS[: planes.shape[-3]], planes)
-        planes = xp.floor(planes + bias[:, None, None])
-    return _split(spec, planes)
+    return _split(spec, xp.floor(planes) if spec.hard else planes)
 
 
 def encode_vjp(
@@ -158,15 +157,16 @@ def to_rgb(
     xp: Namespace, spec: Spec, operands: Operands, ycc: Array, masks: bool = True
 ) -> tuple[Array, tuple[Array, ...]]:
     """YCbCr -> image, and where it was in range, if asked for."""
+    bias = 0.5 if spec.hard else 0.0
     if spec.sampling is None:
-        image = ycc + color.LEVEL
+        image = ycc + (color.LEVEL + bias)
     else:
         inverse, unshift = operands.inverse, operands.unshift
         if spec.exact:
             inverse, unshift = constant(xp, color.FIXED_INVERSE, ycc), constant(xp, color.FIXED_UNSHIFT, ycc)
-        image = color.mix(xp, inverse, unshift, ycc)
+        image = color.mix(xp, inverse, unshift + bias, ycc)
     if spec.hard:
-        image = xp.floor(image + 0.5)
+        image = xp.floor(image)
     return clip(xp, image, 0, 255, spec.hard), (is_inside(image, 0, 255),) if masks else ()
 
 

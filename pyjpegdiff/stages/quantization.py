@@ -84,8 +84,9 @@ def steps_cotangent(xp: Namespace, cotangent: Array, factor: Array, shape: tuple
     """Sum of ``cotangent * factor``, both in place, over all blocks and planes that a step met."""
     product = cotangent * factor
     *leading, planes, height, width = product.shape
-    by_step = xp.reshape(product, (*leading, planes * height // BLOCK, BLOCK, width // BLOCK, BLOCK))
-    return sum_to_shape(xp, xp.sum(by_step, axis=(-4, -2)), shape)
+    # Slabs first: they are contiguous, and leave little for the sum along them.
+    slab = xp.sum(xp.reshape(product, (*leading, planes * height // BLOCK, BLOCK, width)), axis=-3)
+    return sum_to_shape(xp, xp.sum(xp.reshape(slab, (*leading, BLOCK, width // BLOCK, BLOCK)), axis=-2), shape)
 
 
 def round_(xp: Namespace, u: Array, rounding: object, hard: bool) -> Array:
