@@ -57,8 +57,9 @@ def diff_jpeg_coding(
     rounding : {"cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
         Surrogate for the rounding of coefficients, by name or as a pair of elementwise functions (value, derivative).
     flooring : {"cubic", "identity"}, optional
-        Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, ``"identity"``
-        in the others, where the cubic's derivative would vanish at qualities 1, 2, 5, 10, 25, 50 and 100.
+        Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, whose fidelity
+        needs it, ``"identity"`` in the others. At qualities 1, 2, 5, 10, 25 and 50 the derivative of the cubic is zero,
+        and with it the gradients of quality and default tables.
     color_matrix : array, shape (..., 3, 3), optional
         RGB to YCbCr; back goes its inverse. Default: JFIF's. Not used for grayscale.
     color_offset : array, shape (..., 3), optional
