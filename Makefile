@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .PHONY: demo test thorough lint format bench bench-fidelity clean
 
 demo: .venv/demo.stamp ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
-	$(BIN)/python examples/demo.py $(IMAGE)
+	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
 
 test: .venv/test.stamp ## Run every test on two processes
 	$(BIN)/python -m pytest -n 2 $(PYTEST)
