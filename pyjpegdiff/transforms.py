@@ -141,11 +141,14 @@ def _decode_vjp(
     if wanted.steps or wanted.color:
         k = _from_blocks(xp, _by_group(inputs[:5])[0])
     g_coefficients, g = codec.decode_vjp(xp, spec, operands, k, residuals, cotangents[0], wanted)
-    g_k = tuple(quantization.multiply(xp, g, steps) for g, steps in zip(g_coefficients, operands.steps, strict=True))
+    g_blocks: Cotangents = (None,) * (1 if spec.sampling is None else 3)
+    if wanted.image:
+        by_group = zip(g_coefficients, operands.steps, strict=True)
+        g_blocks = _to_blocks(xp, tuple(quantization.multiply(xp, g, steps) for g, steps in by_group))
     matrix, offset = (*inputs[5:], None, None)[:2]
     g_color = color_operands_vjp(xp, matrix, offset, g)
     g_steps = g.steps or (None,) * len(operands.steps)
-    return _only_asked(asked, *_by_name(_to_blocks(xp, g_k), g_steps), *g_color)
+    return _only_asked(asked, *_by_name(g_blocks, g_steps), *g_color)
 
 
 # --- y, steps_y, cb, cr, steps_c <-> blocks and steps; blocks <-> groups of planes ------------------------------------

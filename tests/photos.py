@@ -8,7 +8,9 @@ import numpy as np
 import skimage
 from PIL import Image
 
-NAMES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "ihc", "retina", "rocket", "hubble_deep_field")
+from benchmarks.fidelity import NAMES as NAMES
+from benchmarks.fidelity import QUALITIES as QUALITIES
+
 PILLOW_SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 

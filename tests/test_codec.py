@@ -115,6 +115,27 @@ def test_decoding_gradients_are_central_differences(seed, sampling, height, widt
     assert_vjp(differentiable("decode", spec, (height, width), arrays), *arrays, step=1e-7, directions=1, seed=seed)
 
 
+@pytest.mark.parametrize("kind", ["code", "encode", "decode"])
+@pytest.mark.parametrize("sampling", [(2, 2), None])
+def test_each_cotangent_is_the_same_asked_for_alone(kind, sampling):
+    rng = np.random.default_rng(0)
+    spec, size = Spec(True, "cubic", "identity", sampling), (21, 35)
+    arrays = (photo_like(rng, 3 if sampling else 1, *size), *parameters(rng, 60))[: 6 if sampling else 3]
+    if kind == "decode":
+        coefficients, _ = TRANSFORMS["encode"].forward(np, spec, size, arrays, (False,) * len(arrays))
+        arrays = (*coefficients, *arrays[4:])
+    transform, every = TRANSFORMS[kind], (True,) * len(arrays)
+    outputs, residuals = transform.forward(np, spec, size, arrays, every)
+    g = tuple(rng.standard_normal(output.shape) for output in outputs)
+    together = transform.vjp(np, spec, size, arrays, residuals, g, every)
+    for index, want in enumerate(together):
+        asked = tuple(i == index for i in range(len(arrays)))
+        kept = tuple(a if need else None for a, need in zip(arrays, transform.needs(asked), strict=True))
+        alone = transform.vjp(np, spec, size, kept, residuals, g, asked)
+        assert [cotangent is not None for cotangent in alone] == list(asked)
+        np.testing.assert_allclose(alone[index], want, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_code_is_decode_after_encode(exact):
     rng = np.random.default_rng(0)

@@ -14,12 +14,11 @@ from PIL import Image, features
 from pyjpegdiff import Coefficients, diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
 from pyjpegdiff.stages.dct import ISLOW, to_blocks
 from tests.conftest import THOROUGH
-from tests.photos import NAMES, PILLOW_SUBSAMPLING, photo, pillow, pillow_file, psnr
+from tests.photos import NAMES, PILLOW_SUBSAMPLING, QUALITIES, photo, pillow, pillow_file, psnr
 
 pytestmark = pytest.mark.skipif(
     not features.check_feature("libjpeg_turbo"), reason="Pillow was not built with libjpeg-turbo"
 )
-QUALITIES = (1, 2, 5, 10, 20, 30, 50, 75, 90, 95, 99)
 
 
 def content(rng, kind, shape):

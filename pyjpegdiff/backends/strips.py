@@ -189,8 +189,6 @@ def _empty_residuals(xp: Namespace, spec: Spec, images: Array) -> Residuals:
 
 # --- operands a sample ------------------------------------------------------------------------------------------------
 
-_OWN = Operands(steps=(2, 2), matrix=2, shift=1, inverse=2, unshift=1)
-
 
 def _of(xp: Namespace, operands: Operands, leading: tuple[int, ...], samples: slice) -> Operands:
     """The operands that some samples meet."""
@@ -202,8 +200,13 @@ def _of(xp: Namespace, operands: Operands, leading: tuple[int, ...], samples: sl
         every = xp.reshape(xp.broadcast_to(array, (*leading, *shape)), (math.prod(leading), *shape))
         return every[samples]
 
-    steps = tuple(pick(array, 2) for array in operands.steps)
-    return Operands(steps, *(pick(array, own) for array, own in zip(operands[1:], _OWN[1:], strict=True)))
+    return Operands(
+        steps=tuple(pick(array, 2) for array in operands.steps),
+        matrix=pick(operands.matrix, 2),
+        shift=pick(operands.shift, 1),
+        inverse=pick(operands.inverse, 2),
+        unshift=pick(operands.unshift, 1),
+    )
 
 
 def _flat_steps(steps: Array, leading: tuple[int, ...]) -> tuple[int, ...]:
