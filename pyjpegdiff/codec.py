@@ -65,21 +65,24 @@ def to_planes(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Gr
 
 def encode_vjp(
     xp: Namespace, spec: Spec, operands: Operands, image: Array | None, size: Size, u: Group, g_coefficients: Group,
-    wanted: Wanted,
+    wanted: Wanted, k: Group | None = None,
 ) -> Gradients:  # fmt: skip
     """Cotangents from those of the rounded coefficients, given in coefficient units (that is, over their step).
 
-    ``image`` is needed for color alone.
+    ``image`` is needed for color alone. With ``k``, the rounded coefficients, the cotangents of the steps hold what
+    they get as factors in `reconstruct`, too.
     """
     derivative = rounding_surrogate(spec.rounding).derivative
     g_steps: Group = ()
     g_planes: Group = ()
-    for a, g, steps, factors in zip(u, g_coefficients, operands.steps, spec.samplings, strict=True):
-        g = g * derivative(xp, a)
+    multiplied = k or (None,) * len(u)
+    for a, b, g, steps, factors in zip(u, multiplied, g_coefficients, operands.steps, spec.samplings, strict=True):
+        slope = derivative(xp, a)
         if wanted.steps:
-            g_steps += (-quantization.steps_cotangent(xp, g, a, steps.shape),)
+            share = -slope * a if b is None else b - slope * a
+            g_steps += (quantization.steps_cotangent(xp, g, share, steps.shape),)
         if wanted.image or wanted.color:
-            g_planes += (sampling.downsample_vjp(xp, idct(xp, g), factors, size),)
+            g_planes += (sampling.downsample_vjp(xp, idct(xp, g * slope), factors, size),)
     g_matrix = g_shift = g_image = None
     if g_planes:
         g_ycc = xp.concat(g_planes, axis=-3)
@@ -104,7 +107,9 @@ def reconstruct(
     if not spec.hard:
         return planes, ()
     if not spec.exact:
-        planes = tuple(xp.floor(group + SAMPLE_BIAS) for group in planes)
+        for group in planes:
+            group += SAMPLE_BIAS
+        planes = tuple(xp.floor(group) for group in planes)
     in_range = tuple(is_inside(group, DARKEST, BRIGHTEST) for group in planes) if masks else ()
     return tuple(clip(xp, group, DARKEST, BRIGHTEST, hard=True) for group in planes), in_range
 
@@ -229,10 +234,9 @@ def code_vjp(
     u, masks = residuals[:groups], residuals[groups:]
     size = (g_image.shape[-2], g_image.shape[-1])
     k = rounded(xp, spec, u) if wanted.steps or wanted.color else u
-    g_coefficients, after = decode_vjp(xp, spec, operands, k, masks, g_image, wanted)
-    g, before = encode_vjp(xp, spec, operands, image, size, u, g_coefficients, wanted)
-    g_steps = tuple(a + b for a, b in zip(after.steps, before.steps, strict=True))
-    return Gradients(g, Operands(g_steps, before.matrix, before.shift, after.inverse, after.unshift))
+    g_coefficients, after = decode_vjp(xp, spec, operands, k, masks, g_image, wanted._replace(steps=False))
+    g, before = encode_vjp(xp, spec, operands, image, size, u, g_coefficients, wanted, k)
+    return Gradients(g, before._replace(inverse=after.inverse, unshift=after.unshift))
 
 
 # --- planes -----------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from pyjpegdiff import codec
-from pyjpegdiff.backends import whole
+from pyjpegdiff.backends import lean, whole
 from pyjpegdiff.codec import Gradients, Group, Halo
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
+from pyjpegdiff.stages.quantization import tile, untile
 from pyjpegdiff.stages.sampling import padded_size
 
 AREA = 2**15
@@ -41,6 +42,7 @@ def _have_freed_memory_kept() -> None:
 
 def code(xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wanted) -> tuple[Array, Residuals]:
     """As `whole.code`."""
+    xp = lean.xp
     _have_freed_memory_kept()
     leading, own = image.shape[:-3], image.shape[-3:]
     images = xp.reshape(image, (math.prod(leading), *own))
@@ -48,7 +50,8 @@ def code(xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wa
     residuals = _empty_residuals(xp, spec, images) if any(wanted) else ()
     for samples in _groups(images.shape):
         mine = tuple(residual[samples] for residual in residuals)
-        _code(xp, spec, _of(xp, operands, leading, samples), images[samples], coded[samples], mine)
+        own_operands = _tiled(xp, spec, _of(xp, operands, leading, samples), image.shape[-1])
+        _code(xp, spec, own_operands, images[samples], coded[samples], mine)
     return (
         xp.reshape(coded, image.shape),
         tuple(xp.reshape(residual, (*leading, *residual.shape[1:])) for residual in residuals),
@@ -60,6 +63,7 @@ def code_vjp(
     wanted: Wanted,
 ) -> Gradients:  # fmt: skip
     """As `whole.code_vjp`, which also serves where color gradients are wanted."""
+    xp = lean.xp
     if wanted.color:
         return whole.code_vjp(xp, spec, operands, image, residuals, g_image, wanted)
     leading, own = g_image.shape[:-3], g_image.shape[-3:]
@@ -71,10 +75,11 @@ def code_vjp(
     for samples in _groups(cotangents.shape):
         mine = tuple(residual[samples] for residual in flat)
         out = None if g_images is None else g_images[samples]
-        found = _code_vjp(xp, spec, _of(xp, operands, leading, samples), mine, cotangents[samples], out, wanted)
+        own_operands = _tiled(xp, spec, _of(xp, operands, leading, samples), g_image.shape[-1])
+        found = _code_vjp(xp, spec, own_operands, mine, cotangents[samples], out, wanted)
         for total, g in zip(g_steps, found, strict=False):
             part = total[samples] if total.ndim == 3 else total
-            part += xp.reshape(g, part.shape)
+            part += xp.reshape(untile(xp, g), part.shape)
     return Gradients(
         None if g_images is None else xp.reshape(g_images, g_image.shape),
         Operands(_unflat(xp, g_steps, operands, leading) if wanted.steps else (), None, None, None, None),
@@ -131,12 +136,11 @@ def _code_vjp(
         g_planes = codec.upsample_vjp(xp, spec, g_own, size, beyond)
         u, in_range = _strip_of(spec, u_whole, rows), _strip_of(spec, in_range_whole, rows)
         k = codec.rounded(xp, spec, u) if wanted.steps else u
-        g_coefficients, after = codec.reconstruct_vjp(xp, operands, k, in_range, g_planes, wanted)
-        g, before = codec.encode_vjp(xp, spec, operands, None, size, u, g_coefficients, wanted)
+        g_coefficients, _ = codec.reconstruct_vjp(xp, operands, k, in_range, g_planes, wanted._replace(steps=False))
+        g, found = codec.encode_vjp(xp, spec, operands, None, size, u, g_coefficients, wanted, k)
         if g_out is not None:
             g_out[..., rows, :] = g
-        found = (a + b for a, b in zip(after, before.steps, strict=True))
-        g_steps = tuple(map(sum, zip(g_steps, found, strict=True))) if g_steps else tuple(found)
+        g_steps = tuple(map(sum, zip(g_steps, found.steps, strict=True))) if g_steps else found.steps
     return g_steps
 
 
@@ -207,6 +211,15 @@ def _of(xp: Namespace, operands: Operands, leading: tuple[int, ...], samples: sl
         inverse=pick(operands.inverse, 2),
         unshift=pick(operands.unshift, 1),
     )
+
+
+def _tiled(xp: Namespace, spec: Spec, operands: Operands, width: int) -> Operands:
+    """Steps once for every block of a row, so that no strip has to do it."""
+    tiled = (
+        tile(xp, steps, padded_size((1, width), factors)[1])
+        for steps, factors in zip(operands.steps, spec.samplings, strict=True)
+    )
+    return operands._replace(steps=tuple(tiled))
 
 
 def _flat_steps(steps: Array, leading: tuple[int, ...]) -> tuple[int, ...]:

@@ -37,7 +37,9 @@ FIXED_UNSHIFT = (LEVEL, LEVEL, LEVEL)
 
 def mix(xp: Namespace, matrix: Array, shift: Array, planes: Array) -> Array:
     """``matrix @ planes + shift`` a pixel: (..., n, m), (..., n) and (..., m, H, W) give (..., n, H, W)."""
-    return _matmul_pixels(xp, matrix, planes) + shift[..., None, None]
+    mixed = _matmul_pixels(xp, matrix, planes)
+    mixed += shift[..., None, None]
+    return mixed
 
 
 def mix_vjp(xp: Namespace, matrix: Array, cotangent: Array) -> Array:

@@ -86,7 +86,18 @@ def steps_cotangent(xp: Namespace, cotangent: Array, factor: Array, shape: tuple
     *leading, planes, height, width = product.shape
     # Slabs first: they are contiguous, and leave little for the sum along them.
     slab = xp.sum(xp.reshape(product, (*leading, planes * height // BLOCK, BLOCK, width)), axis=-3)
-    return sum_to_shape(xp, xp.sum(xp.reshape(slab, (*leading, BLOCK, width // BLOCK, BLOCK)), axis=-2), shape)
+    return sum_to_shape(xp, slab if shape[-1] == width else untile(xp, slab), shape)
+
+
+def tile(xp: Namespace, steps: Array, width: int) -> Array:
+    """Steps (..., 8, 8), once for every block along a row: (..., 8, width)."""
+    return xp.tile(steps, (*(1,) * (steps.ndim - 1), width // BLOCK))
+
+
+def untile(xp: Namespace, tiled: Array) -> Array:
+    """The adjoint of `tile`: (..., 8, width) -> (..., 8, 8)."""
+    *leading, width = tiled.shape
+    return xp.sum(xp.reshape(tiled, (*leading, width // BLOCK, BLOCK)), axis=-2)
 
 
 def round_(xp: Namespace, u: Array, rounding: object, hard: bool) -> Array:
@@ -95,8 +106,8 @@ def round_(xp: Namespace, u: Array, rounding: object, hard: bool) -> Array:
 
 
 def _times(xp: Namespace, planes: Array, factor: Array) -> Array:
-    """Multiply planes (..., k, H, W) by an (..., 8, 8) that repeats over blocks and planes."""
+    """Multiply planes (..., k, H, W) by an (..., 8, 8) that repeats over blocks and planes, or by its `tile`."""
     *leading, count, height, width = planes.shape
-    tiled = xp.tile(factor, (*(1,) * (factor.ndim - 1), width // BLOCK))[..., None, :, :]
+    tiled = factor if factor.shape[-1] == width else tile(xp, factor, width)
     slabs = xp.reshape(planes, (*leading, count * height // BLOCK, BLOCK, width))
-    return xp.reshape(slabs * tiled, planes.shape)
+    return xp.reshape(slabs * tiled[..., None, :, :], planes.shape)

@@ -88,10 +88,12 @@ def upsample(xp: Namespace, planes: Array, sampling: tuple[int, int], hard: bool
         inner = planes[..., 1:-1, :] if rows == 2 else planes
         return _repeat(xp, inner, sampling)
     biases = UP_BIAS[sampling] if hard and sampling != (1, 1) else None
+    if columns == 2:
+        planes = halo(xp, planes, -1)
     if rows == 2:
         planes = _triangle(xp, planes, -2, biases if columns == 1 else None)
     if columns == 2:
-        planes = _triangle(xp, halo(xp, planes, -1), -1, biases)
+        planes = _triangle(xp, planes, -1, biases)
     return planes
 
 
@@ -101,11 +103,12 @@ def upsample_vjp(xp: Namespace, cotangent: Array, sampling: tuple[int, int]) -> 
     if not is_triangle(sampling, cotangent.shape[-1] // columns):
         inner = cotangent[..., 1:-1, :] if rows == 2 else cotangent
         return _repeat_vjp(inner, sampling)
+    # Rows first: they are contiguous, and halve what the columns cost.
     g = cotangent
-    if columns == 2:
-        g = _triangle_vjp(halo(xp, g, -1), -1)
     if rows == 2:
         g = _triangle_vjp(g, -2)
+    if columns == 2:
+        g = _triangle_vjp(halo(xp, g, -1), -1)
     return g
 
 
@@ -118,9 +121,12 @@ def _triangle(xp: Namespace, x: Array, axis: int, biases: tuple[float, float] | 
     near = 0.75 * at(x, axis, slice(1, -1))
     quarter = 0.25 * x
     even = near + at(quarter, axis, slice(None, -2))
-    odd = near + at(quarter, axis, slice(2, None))
+    odd = near
+    odd += at(quarter, axis, slice(2, None))
     if biases is not None:
-        even, odd = xp.floor(even + biases[0]), xp.floor(odd + biases[1])
+        even += biases[0]
+        odd += biases[1]
+        even, odd = xp.floor(even), xp.floor(odd)
     return interleave(xp, even, odd, axis)
 
 
@@ -129,7 +135,11 @@ def _triangle_vjp(g: Array, axis: int) -> Array:
     odd, even = at(g, axis, slice(0, None, 2)), at(g, axis, slice(1, None, 2))
     odd_before, odd_own = at(odd, axis, slice(None, -1)), at(odd, axis, slice(1, None))
     even_own, even_after = at(even, axis, slice(None, -1)), at(even, axis, slice(1, None))
-    return 0.75 * (even_own + odd_own) + 0.25 * (even_after + odd_before)
+    near, far = even_own + odd_own, even_after + odd_before
+    near *= 0.75
+    far *= 0.25
+    near += far
+    return near
 
 
 def _repeat(xp: Namespace, x: Array, sampling: tuple[int, int]) -> Array:
@@ -162,8 +172,9 @@ def halo(xp: Namespace, x: Array, axis: int, before: Array | None = None, after:
 def interleave(xp: Namespace, even: Array, odd: Array, axis: int) -> Array:
     """Rows (axis -2) or columns (axis -1) of two planes in turn."""
     *leading, height, width = even.shape
-    shape = (*leading, height, 2 * width) if axis == -1 else (*leading, 2 * height, width)
-    return xp.reshape(xp.stack((even, odd), axis=axis), shape)
+    if axis == -1:
+        return xp.reshape(xp.concat((even[..., None], odd[..., None]), axis=-1), (*leading, height, 2 * width))
+    return xp.reshape(xp.concat((even, odd), axis=-1), (*leading, 2 * height, width))
 
 
 def replicate_end(xp: Namespace, x: Array, axis: int, length: int) -> Array:
