@@ -61,11 +61,12 @@ def coding(
         "quantization_table_c": CHROMINANCE if quantization_table_c is None else quantization_table_c,
         **_color(color_matrix, color_offset),
     }
+    image = layout.enter(xp, image_rgb)
     parameters = {
-        name: checks.parameter(library, name, value, CODING_INPUTS[name], leading, compute_dtype, image_rgb)
+        name: checks.parameter(library, name, value, CODING_INPUTS[name], leading, image)
         for name, value in given.items()
     }
-    inputs = {"image_rgb": layout.enter(xp, image_rgb), **parameters}
+    inputs = {"image_rgb": image, **parameters}
     if spec.sampling is None:
         inputs = {name: inputs[name] for name in ("image_rgb", "jpeg_quality", "quantization_table_y")}
     forms = {name: checks.form(xp, value, inputs["image_rgb"]) for name, value in given.items()}
@@ -97,13 +98,13 @@ def decoding(
     subsampling = "4:2:0" if gray else coefficients.subsampling
     spec = _spec(ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.")
     size = checks.image_size(coefficients.size)
-    leading = y.shape[:-4]
+    leading, like = y.shape[:-4], xp.astype(y, compute_dtype, copy=False)
     given = {**_by_transform_order(coefficients, gray), **({} if gray else _color(color_matrix, color_offset))}
     inputs = {}
     for name, value in given.items():
         own_ndim = DECODING_INPUTS[name]
         label = f"coefficients.{name}" if name in Coefficients._fields else name
-        inputs[name] = checks.parameter(library, label, value, own_ndim, leading, compute_dtype, y)
+        inputs[name] = checks.parameter(library, label, value, own_ndim, leading, like)
         if own_ndim == 4:
             sampling = (1, 1) if name == "y" else spec.sampling
             height, width = padded_size(size, sampling or (1, 1))

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, is_array_api_obj, to_device
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_namespace, to_device
 
+from pyjpegdiff import lean
+from pyjpegdiff.constants import constant
 from pyjpegdiff.spec import Array, Namespace, Rounding
+from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.surrogates import ROUNDINGS
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 # --- image ------------------------------------------------------------------------------------------------------------
 
@@ -38,8 +42,9 @@ def library(name: str, value: Array) -> Library:
         raise TypeError(
             f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), got {kind(value)}"
         )
-    xp = array_namespace(value)
-    return Library(xp, lambda other: is_array_api_obj(other) and array_namespace(other) is xp, kind(value))
+    namespace = array_namespace(value)
+    xp = lean.xp if is_numpy_namespace(namespace) else namespace
+    return Library(xp, lambda other: is_array_api_obj(other) and array_namespace(other) is namespace, kind(value))
 
 
 def owned(library: Library, name: str, value: Array) -> None:
@@ -167,18 +172,24 @@ def rounding_(rounding: Rounding) -> Rounding:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
+DEFAULTS = (LUMINANCE, CHROMINANCE, MATRIX, OFFSET)
+
+
 def parameter(
-    library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], dtype: Any, image: Array
+    library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], image: Array
 ) -> Array:
-    """An array in the compute dtype, on the image's device, whose leading axes broadcast against the image's."""
-    array = _plain_numbers(library.xp, name, value, dtype, image) if _is_plain(value) else None
-    if array is None:
+    """An array in the dtype and on the device of the canonical image, whose leading axes broadcast against its own."""
+    if any(value is default for default in DEFAULTS):
+        return constant(library.xp, value, image)
+    if _is_plain(value):
+        array = _plain_numbers(library.xp, name, value, image)
+    else:
         owned(library, name, value)
         dtypes(library.xp, name, value)
         array = value
         if value.device != image.device:
             array = to_device(array, image.device)
-        array = library.xp.astype(array, dtype, copy=False)
+        array = library.xp.astype(array, image.dtype, copy=False)
     shape = tuple(array.shape)
     own, own_leading = shape[len(shape) - own_ndim :], shape[: max(len(shape) - own_ndim, 0)]
     expected = {1: (3,), 2: (3, 3) if name == "color_matrix" else (8, 8), 4: own}.get(own_ndim, ())
@@ -204,7 +215,7 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
 
 
-def _plain_numbers(xp: Namespace, name: str, value: object, dtype: Any, image: Array) -> Array:
+def _plain_numbers(xp: Namespace, name: str, value: object, image: Array) -> Array:
     """An array of Python numbers, whose range is checked where they are a quality."""
     for number in _flatten(name, value):
         if name == "jpeg_quality" and not 1 <= number <= 100:
@@ -212,7 +223,7 @@ def _plain_numbers(xp: Namespace, name: str, value: object, dtype: Any, image: A
         if not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
     try:
-        return xp.asarray(value, dtype=dtype, device=image.device)
+        return xp.asarray(value, dtype=image.dtype, device=image.device)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
 

@@ -10,9 +10,10 @@ rounding shifts. The VJPs know nothing of it: they are those of the hard pipelin
 
 from typing import NamedTuple
 
+from pyjpegdiff.constants import constant
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 from pyjpegdiff.stages import color, quantization, sampling
-from pyjpegdiff.stages.dct import constant, dct, idct, islow_dct, islow_idct
+from pyjpegdiff.stages.dct import dct, idct, islow_dct, islow_idct
 from pyjpegdiff.stages.surrogates import clip, clip_vjp, is_inside, rounding_surrogate
 
 Group = tuple[Array, ...]
@@ -117,9 +118,10 @@ def reconstruct(
 def reconstruct_vjp(
     xp: Namespace, operands: Operands, k: Group, in_range: Group, g_planes: Group, wanted: Wanted
 ) -> tuple[Group, Group]:
-    """Cotangents of the coefficients, in coefficient units, and of the steps."""
+    """Cotangents of the coefficients, in coefficient units, and of the steps; a mask that is None is true all over."""
     if in_range:
-        g_planes = tuple(clip_vjp(xp, g, inside) for g, inside in zip(g_planes, in_range, strict=True))
+        pairs = zip(g_planes, in_range, strict=True)
+        g_planes = tuple(g if inside is None else clip_vjp(xp, g, inside) for g, inside in pairs)
     g_coefficients = tuple(dct(xp, g) for g in g_planes)
     g_steps: Group = ()
     if wanted.steps:
@@ -175,9 +177,11 @@ def to_rgb(
     return clip(xp, image, 0, 255, spec.hard), (is_inside(image, 0, 255),) if masks else ()
 
 
-def to_rgb_vjp(xp: Namespace, spec: Spec, operands: Operands, inside: Array, g_image: Array) -> tuple[Array, Array]:
-    """Cotangents of the image before its range limit, and of YCbCr."""
-    g_rgb = clip_vjp(xp, g_image, inside)
+def to_rgb_vjp(
+    xp: Namespace, spec: Spec, operands: Operands, inside: Array | None, g_image: Array
+) -> tuple[Array, Array]:
+    """Cotangents of the image before its range limit, and of YCbCr; a mask that is None is true all over."""
+    g_rgb = g_image if inside is None else clip_vjp(xp, g_image, inside)
     return g_rgb, g_rgb if spec.sampling is None else color.mix_vjp(xp, operands.inverse, g_rgb)
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import array_api_compat.numpy as numpy_namespace
 import array_api_compat.torch as torch_namespace
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyjpegdiff import lean
 from pyjpegdiff.adapters._torch_specs import decode_spec, has_functions, is_gray
 from pyjpegdiff.transforms import TRANSFORMS
 
@@ -28,7 +28,7 @@ NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates ar
 
 def _run_numpy(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
-    return [torch.from_numpy(np.asarray(array, order="C")) for array in run(numpy_namespace, arrays)]
+    return [torch.from_numpy(np.asarray(array, order="C")) for array in run(lean.xp, arrays)]
 
 
 def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:

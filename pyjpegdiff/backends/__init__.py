@@ -10,12 +10,11 @@ A backend is two functions that belong together, since one hands its residuals t
 
 from types import ModuleType
 
-from array_api_compat import is_numpy_namespace
-
+from pyjpegdiff import lean
 from pyjpegdiff.backends import strips, whole
 from pyjpegdiff.spec import Namespace
 
 
 def select(xp: Namespace) -> ModuleType:
     """The backend for arrays of namespace ``xp``."""
-    return strips if is_numpy_namespace(xp) else whole
+    return strips if xp is lean.xp else whole

@@ -4,28 +4,23 @@ Big fresh arrays cost page faults and trips to memory; a strip's are reused from
 high. Only upsampling looks beyond one, by a row of chroma: forward, a strip waits for the planes of the next; backward,
 it takes one more row of the cotangent on either side. Small images go several at a time, by their leading axis.
 
-Everything is added up in a fixed order, in one thread. In libjpeg arithmetic the result equals that of the whole image
-to the bit; in float to a few eps, but for what lies so near a tie or a bound that the last bit decides.
+Sums are added up in a fixed order, whatever the number of threads. In libjpeg arithmetic the result equals that of the
+whole image to the bit; in float to a few eps, but for what lies so near a tie or a bound that the last bit decides.
 """
 
 import functools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
 from pyjpegdiff import codec
-from pyjpegdiff.backends import lean, whole
+from pyjpegdiff.backends.cuts import Cut, cuts, each, plane_rows
 from pyjpegdiff.codec import Gradients, Group, Halo
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
-from pyjpegdiff.stages.quantization import tile, untile
+from pyjpegdiff.stages import color
+from pyjpegdiff.stages.quantization import untile
 from pyjpegdiff.stages.sampling import padded_size
-
-AREA = 2**15
-"""Pixels of a strip, about: its three channels and what becomes of them share a cache of a megabyte."""
-GROUP = 16
-"""Rows of a strip are a multiple of this: one block of chroma at its coarsest."""
 
 Residuals = tuple[Array, ...]
 
@@ -42,16 +37,29 @@ def _have_freed_memory_kept() -> None:
 
 def code(xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wanted) -> tuple[Array, Residuals]:
     """As `whole.code`."""
-    xp = lean.xp
     _have_freed_memory_kept()
     leading, own = image.shape[:-3], image.shape[-3:]
     images = xp.reshape(image, (math.prod(leading), *own))
     coded = xp.empty(images.shape, dtype=image.dtype)
-    residuals = _empty_residuals(xp, spec, images) if any(wanted) else ()
-    for samples in _groups(images.shape):
-        mine = tuple(residual[samples] for residual in residuals)
-        own_operands = _tiled(xp, spec, _of(xp, operands, leading, samples), image.shape[-1])
-        _code(xp, spec, own_operands, images[samples], coded[samples], mine)
+    keep = any(wanted)
+    residuals = _empty_residuals(xp, spec, images) if keep else ()
+    u_whole, inside_whole, in_range_whole = _parts(spec, residuals)
+
+    def make(cut: Cut) -> Group:
+        u = codec.encode(xp, spec, cut.operands, images[cut.samples, :, cut.rows])
+        planes, in_range = codec.reconstruct(xp, spec, cut.operands, codec.rounded(xp, spec, u), keep)
+        _store(spec, u_whole, u, cut)
+        _store(spec, in_range_whole, in_range, cut)
+        return planes
+
+    def use(cut: Cut, planes: Group, beyond: Halo) -> None:
+        strip = coded[cut.samples, :, cut.rows]
+        ycc = codec.upsample(xp, spec, planes, (strip.shape[-2], strip.shape[-1]), beyond)
+        strip[...], masks = codec.to_rgb(xp, spec, cut.operands, ycc, keep)
+        for inside, mask in zip(inside_whole, masks, strict=True):
+            inside[cut.samples, :, cut.rows] = mask
+
+    each(cuts(xp, spec, operands, leading, images.shape), images.shape, make, use)
     return (
         xp.reshape(coded, image.shape),
         tuple(xp.reshape(residual, (*leading, *residual.shape[1:])) for residual in residuals),
@@ -62,122 +70,62 @@ def code_vjp(
     xp: Namespace, spec: Spec, operands: Operands, image: Array | None, residuals: Residuals, g_image: Array,
     wanted: Wanted,
 ) -> Gradients:  # fmt: skip
-    """As `whole.code_vjp`, which also serves where color gradients are wanted."""
-    xp = lean.xp
-    if wanted.color:
-        return whole.code_vjp(xp, spec, operands, image, residuals, g_image, wanted)
+    """As `whole.code_vjp`."""
     leading, own = g_image.shape[:-3], g_image.shape[-3:]
-    count = math.prod(leading)
+    count, height = math.prod(leading), own[1]
     cotangents = xp.reshape(g_image, (count, *own))
-    flat = tuple(xp.reshape(residual, (count, *residual.shape[-3:])) for residual in residuals)
+    images = None if image is None else xp.reshape(image, (count, *own))
     g_images = xp.empty(cotangents.shape, dtype=g_image.dtype) if wanted.image else None
-    g_steps = tuple(xp.zeros(_flat_steps(steps, leading), dtype=g_image.dtype) for steps in operands.steps)
-    for samples in _groups(cotangents.shape):
-        mine = tuple(residual[samples] for residual in flat)
-        out = None if g_images is None else g_images[samples]
-        own_operands = _tiled(xp, spec, _of(xp, operands, leading, samples), g_image.shape[-1])
-        found = _code_vjp(xp, spec, own_operands, mine, cotangents[samples], out, wanted)
-        for total, g in zip(g_steps, found, strict=False):
-            part = total[samples] if total.ndim == 3 else total
-            part += xp.reshape(untile(xp, g), part.shape)
-    return Gradients(
-        None if g_images is None else xp.reshape(g_images, g_image.shape),
-        Operands(_unflat(xp, g_steps, operands, leading) if wanted.steps else (), None, None, None, None),
-    )
+    flat = tuple(xp.reshape(residual, (count, *residual.shape[-3:])) for residual in residuals)
+    u_whole, inside_whole, in_range_whole = _parts(spec, flat)
 
+    def make(cut: Cut) -> Group:
+        if not wanted.color:
+            return ()
+        k = codec.rounded(xp, spec, _strip_of(spec, u_whole, cut))
+        return codec.reconstruct(xp, spec, cut.operands, k, masks=False)[0]
 
-# --- one group of samples ---------------------------------------------------------------------------------------------
-
-
-def _code(xp: Namespace, spec: Spec, operands: Operands, image: Array, coded: Array, residuals: Residuals) -> None:
-    groups = len(spec.samplings)
-    u_whole, inside, in_range_whole = residuals[:groups], residuals[groups : groups + 1], residuals[groups + 1 :]
-    keep = bool(residuals)
-
-    def finish(rows: slice, planes: Group, beyond: Halo) -> None:
-        strip = coded[..., rows, :]
-        ycc = codec.upsample(xp, spec, planes, (strip.shape[-2], strip.shape[-1]), beyond)
-        strip[...], masks = codec.to_rgb(xp, spec, operands, ycc, keep)
-        for whole_mask, mask in zip(inside, masks, strict=True):
-            whole_mask[..., rows, :] = mask
-
-    waiting: tuple[slice, Group] | None = None
-    above: Array | None = None
-    for rows in _strips(image.shape):
-        u = codec.encode(xp, spec, operands, image[..., rows, :])
-        planes, in_range = codec.reconstruct(xp, spec, operands, codec.rounded(xp, spec, u), keep)
-        _store(spec, u_whole, u, rows)
-        _store(spec, in_range_whole, in_range, rows)
-        if waiting is not None:
-            finish(*waiting, (above, planes[-1][..., :1, :]))
-            above = waiting[1][-1][..., -1:, :]
-        waiting = rows, planes
-    if waiting is not None:
-        finish(*waiting, (above, None))
-
-
-def _code_vjp(
-    xp: Namespace, spec: Spec, operands: Operands, residuals: Residuals, g_image: Array, g_out: Array | None,
-    wanted: Wanted,
-) -> Group:  # fmt: skip
-    groups = len(spec.samplings)
-    u_whole, inside, in_range_whole = residuals[:groups], residuals[groups], residuals[groups + 1 :]
-    height = g_image.shape[-2]
-    g_steps: Group = ()
-    for rows in _strips(g_image.shape):
+    def use(cut: Cut, planes: Group, beyond: Halo) -> Operands:
+        rows = cut.rows
         first, last = max(rows.start - 1, 0), min(rows.stop + 1, height)
-        _, g_ycc = codec.to_rgb_vjp(xp, spec, operands, inside[..., first:last, :], g_image[..., first:last, :])
-        beyond: Halo = (
+        more = slice(first, last)
+        inside, cotangent = inside_whole[0][cut.samples, :, more], cotangents[cut.samples, :, more]
+        g_rgb, g_ycc = codec.to_rgb_vjp(xp, spec, cut.operands, _or_none(inside), cotangent)
+        g_beyond: Halo = (
             g_ycc[..., 1:, :1, :] if first < rows.start else None,
             g_ycc[..., 1:, -1:, :] if last > rows.stop else None,
         )
-        g_own = g_ycc[..., rows.start - first : rows.stop - first, :]
+        within = slice(rows.start - first, rows.stop - first)
+        g_own = g_ycc[..., within, :]
         size = (g_own.shape[-2], g_own.shape[-1])
-        g_planes = codec.upsample_vjp(xp, spec, g_own, size, beyond)
-        u, in_range = _strip_of(spec, u_whole, rows), _strip_of(spec, in_range_whole, rows)
+        g_planes = codec.upsample_vjp(xp, spec, g_own, size, g_beyond)
+        u, in_range = _strip_of(spec, u_whole, cut), _strip_of(spec, in_range_whole, cut)
         k = codec.rounded(xp, spec, u) if wanted.steps else u
-        g_coefficients, _ = codec.reconstruct_vjp(xp, operands, k, in_range, g_planes, wanted._replace(steps=False))
-        g, found = codec.encode_vjp(xp, spec, operands, None, size, u, g_coefficients, wanted, k)
-        if g_out is not None:
-            g_out[..., rows, :] = g
-        g_steps = tuple(map(sum, zip(g_steps, found.steps, strict=True))) if g_steps else found.steps
-    return g_steps
+        decoding = wanted._replace(steps=False)
+        limited = tuple(_or_none(mask) for mask in in_range)
+        g_coefficients, _ = codec.reconstruct_vjp(xp, cut.operands, k, limited, g_planes, decoding)
+        strip = None if images is None else np.ascontiguousarray(images[cut.samples, :, rows])
+        g_strip, g = codec.encode_vjp(xp, spec, cut.operands, strip, size, u, g_coefficients, wanted, k)
+        if g_images is not None:
+            g_images[cut.samples, :, rows] = g_strip
+        if wanted.color:
+            ycc = codec.upsample(xp, spec, planes, size, beyond)
+            inverse, unshift = cut.operands.inverse, cut.operands.unshift
+            of_inverse = color.mix_vjp_parameters(xp, inverse, unshift, ycc, g_rgb[..., within, :])
+            g = g._replace(inverse=of_inverse[0], unshift=of_inverse[1])
+        return g._replace(steps=tuple(untile(xp, of_steps) for of_steps in g.steps))
 
-
-# --- cutting ----------------------------------------------------------------------------------------------------------
-
-
-def _groups(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Samples that go together."""
-    count, _, height, width = shape
-    together = max(1, AREA // (height * width))
-    for start in range(0, count, together):
-        yield slice(start, min(start + together, count))
-
-
-def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of a sample that go together; an image that is one of several is one strip."""
-    height, width = shape[-2:]
-    rows = max(GROUP, AREA // width // GROUP * GROUP)
-    for start in range(0, height, rows):
-        yield slice(start, min(start + rows, height))
-
-
-def _plane_rows(factors: tuple[int, int], rows: slice) -> slice:
-    """The rows of a group's planes of whole blocks that a strip makes."""
-    start = rows.start // factors[0]
-    return slice(start, start + padded_size((rows.stop - rows.start, 1), factors)[0])
-
-
-def _store(spec: Spec, whole: Residuals, parts: Residuals, rows: slice) -> None:
-    for array, part, factors in zip(whole, parts, spec.samplings, strict=False):
-        array[..., _plane_rows(factors, rows), :] = part
-
-
-def _strip_of(spec: Spec, whole: Residuals, rows: slice) -> Residuals:
-    return tuple(
-        array[..., _plane_rows(factors, rows), :] for array, factors in zip(whole, spec.samplings, strict=False)
+    pieces = cuts(xp, spec, operands, leading, cotangents.shape)
+    found = each(pieces, cotangents.shape, make, use)
+    totals = _totals(xp, operands, leading, g_image.dtype, wanted)
+    for cut, g in zip(pieces, found, strict=True):
+        _add(xp, totals, g, cut)
+    return Gradients(
+        None if g_images is None else xp.reshape(g_images, g_image.shape), _unflat(xp, totals, operands, leading)
     )
+
+
+# --- residuals --------------------------------------------------------------------------------------------------------
 
 
 def _empty_residuals(xp: Namespace, spec: Spec, images: Array) -> Residuals:
@@ -191,43 +139,67 @@ def _empty_residuals(xp: Namespace, spec: Spec, images: Array) -> Residuals:
     return (*u, xp.empty(images.shape, dtype=xp.bool), *in_range)
 
 
-# --- operands a sample ------------------------------------------------------------------------------------------------
+def _parts(spec: Spec, residuals: Residuals) -> tuple[Residuals, Residuals, Residuals]:
+    """Coefficients, the mask of the image, the masks of planes."""
+    groups = len(spec.samplings)
+    return residuals[:groups], residuals[groups : groups + 1], residuals[groups + 1 :]
 
 
-def _of(xp: Namespace, operands: Operands, leading: tuple[int, ...], samples: slice) -> Operands:
-    """The operands that some samples meet."""
+def _or_none(mask: Array) -> Array | None:
+    """To look is cheaper than to multiply by ones."""
+    return None if mask.all() else mask
 
-    def pick(array: Array | None, own: int) -> Array | None:
-        if array is None or array.ndim == own:
-            return array
+
+def _store(spec: Spec, whole: Residuals, parts: Residuals, cut: Cut) -> None:
+    for array, part, factors in zip(whole, parts, spec.samplings, strict=False):
+        array[cut.samples, :, plane_rows(factors, cut.rows)] = part
+
+
+def _strip_of(spec: Spec, whole: Residuals, cut: Cut) -> Residuals:
+    return tuple(
+        array[cut.samples, :, plane_rows(factors, cut.rows)]
+        for array, factors in zip(whole, spec.samplings, strict=False)
+    )
+
+
+# --- sums over samples and strips -------------------------------------------------------------------------------------
+
+OWN_AXES = Operands(steps=2, matrix=2, shift=1, inverse=2, unshift=1)  # type: ignore[arg-type]
+
+
+def _totals(
+    xp: Namespace, operands: Operands, leading: tuple[int, ...], dtype: np.dtype[np.floating], wanted: Wanted
+) -> Operands:
+    """Zeros for the cotangents of operands, one a sample where an operand has leading axes."""
+
+    def zeros(array: Array, own: int) -> Array:
         shape = array.shape[array.ndim - own :]
-        every = xp.reshape(xp.broadcast_to(array, (*leading, *shape)), (math.prod(leading), *shape))
-        return every[samples]
+        return xp.zeros(shape if array.ndim == own else (math.prod(leading), *shape), dtype=dtype)
+
+    of_color = (
+        zeros(array, own) if wanted.color else None for array, own in zip(operands[1:], OWN_AXES[1:], strict=True)
+    )
+    return Operands(tuple(zeros(steps, 2) for steps in operands.steps) if wanted.steps else (), *of_color)
+
+
+def _add(xp: Namespace, totals: Operands, found: Operands, cut: Cut) -> None:
+    flat_totals, flat_found = ((*operands.steps, *operands[1:]) for operands in (totals, found))
+    own_axes = (*(2 for _ in totals.steps), *OWN_AXES[1:])
+    for total, g, own in zip(flat_totals, flat_found, own_axes, strict=True):
+        if total is not None:
+            part = total[cut.samples] if total.ndim > own else total
+            part += xp.reshape(g, part.shape)
+
+
+def _unflat(xp: Namespace, totals: Operands, operands: Operands, leading: tuple[int, ...]) -> Operands:
+    """Sums in the shapes of their operands."""
+
+    def shaped(total: Array | None, array: Array, own: int) -> Array | None:
+        if total is None or total.ndim == own:
+            return total
+        return sum_to_shape(xp, xp.reshape(total, (*leading, *total.shape[1:])), array.shape)
 
     return Operands(
-        steps=tuple(pick(array, 2) for array in operands.steps),
-        matrix=pick(operands.matrix, 2),
-        shift=pick(operands.shift, 1),
-        inverse=pick(operands.inverse, 2),
-        unshift=pick(operands.unshift, 1),
-    )
-
-
-def _tiled(xp: Namespace, spec: Spec, operands: Operands, width: int) -> Operands:
-    """Steps once for every block of a row, so that no strip has to do it."""
-    tiled = (
-        tile(xp, steps, padded_size((1, width), factors)[1])
-        for steps, factors in zip(operands.steps, spec.samplings, strict=True)
-    )
-    return operands._replace(steps=tuple(tiled))
-
-
-def _flat_steps(steps: Array, leading: tuple[int, ...]) -> tuple[int, ...]:
-    return (8, 8) if steps.ndim == 2 else (math.prod(leading), 8, 8)
-
-
-def _unflat(xp: Namespace, g_steps: Group, operands: Operands, leading: tuple[int, ...]) -> Group:
-    return tuple(
-        g if steps.ndim == 2 else sum_to_shape(xp, xp.reshape(g, (*leading, 8, 8)), steps.shape)
-        for g, steps in zip(g_steps, operands.steps, strict=True)
+        tuple(shaped(total, steps, 2) for total, steps in zip(totals.steps, operands.steps, strict=False)),
+        *(shaped(*each_) for each_ in zip(totals[1:], operands[1:], OWN_AXES[1:], strict=True)),
     )

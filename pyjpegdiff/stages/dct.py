@@ -10,15 +10,12 @@ coefficient (u, v) of block (i, j) at row 8 i + u and column 8 j + v. So neither
 blocks are the rows of one tall ``(n, 8)`` matrix, along H they are ``(8, W)`` slabs.
 """
 
-import functools
 import math
 
-import numpy as np
-
+from pyjpegdiff.constants import constant
 from pyjpegdiff.spec import Array, Namespace
 
 BLOCK = 8
-Values = tuple[float, ...] | tuple[tuple[float, ...], ...]
 BASIS = tuple(
     tuple((math.sqrt(0.125) if u == 0 else 0.5) * math.cos((2 * j + 1) * u * math.pi / 16) for j in range(BLOCK))
     for u in range(BLOCK)
@@ -89,21 +86,6 @@ def left(xp: Namespace, matrix: Array, planes: Array) -> Array:
     width = planes.shape[-1]
     slabs = math.prod(planes.shape[:-1]) // BLOCK
     return xp.reshape(xp.matmul(matrix, xp.reshape(planes, (slabs, BLOCK, width))), planes.shape)
-
-
-def constant(xp: Namespace, values: Values, like: Array) -> Array:
-    """A vector or matrix of constants with the dtype and device of ``like``."""
-    if isinstance(like, np.ndarray):
-        return _numpy_constant(values, like.dtype)
-    return xp.asarray(values, dtype=like.dtype, device=like.device)
-
-
-@functools.lru_cache(maxsize=64)
-def _numpy_constant(values: Values, dtype: np.dtype[np.floating]) -> Array:
-    # Reading nested tuples takes as long as a small product, which is made once a strip.
-    array = np.asarray(values, dtype)
-    array.flags.writeable = False
-    return array
 
 
 def to_blocks(xp: Namespace, plane: Array) -> Array:

@@ -1,13 +1,13 @@
 """Strips make the whole, however an image or a batch is cut."""
 
-import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pyjpegdiff.arguments import SAMPLINGS
-from pyjpegdiff.backends import select, strips, whole
+from pyjpegdiff.backends import cuts, select, strips, whole
+from pyjpegdiff.lean import xp
 from pyjpegdiff.parameters import Parameters, prepare
 from pyjpegdiff.spec import Spec, Wanted
 from pyjpegdiff.stages.color import MATRIX, OFFSET
@@ -59,7 +59,7 @@ def test_strips_make_the_whole(spec, exact, seed, leading, height, width, area, 
     operands = operands_of(spec, rng.uniform(10, 90, leading if by_sample else ()), np.float64)
     cotangent = rng.standard_normal(image.shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strips, "AREA", area)
+        patch.setattr(cuts, "AREA", area)
         (coded, residuals, pulled), (again, residuals_again, pulled_again) = both(
             spec, operands, image, cotangent, wanted
         )

@@ -1,0 +1,93 @@
+"""How many threads the NumPy backend takes, and running jobs on them.
+
+Threads live as long as the call that starts them: nothing persists that a fork could break, and calls from several
+threads at once know nothing of each other. NumPy gives up Python's lock while it works on an array.
+"""
+
+import contextvars
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MOST = 4
+"""Threads by default: more would wait for Python's lock."""
+
+_chosen: int | None = None
+_at_most: contextvars.ContextVar[int | None] = contextvars.ContextVar("at_most", default=None)
+
+
+def set_num_threads(count: int | None) -> None:
+    """Let NumPy arrays and host tensors be worked on by at most ``count`` threads.
+
+    Small calls take one in any case. For tensors, ``torch.get_num_threads()`` is a limit, too: it is 1 in the worker
+    processes of a ``DataLoader``.
+
+    Parameters
+    ----------
+    count : int or None
+        1 or more. None, as at the start: as many as there are CPUs that this process may use, but 4 at most, since
+        more would wait for Python's lock; or ``OMP_NUM_THREADS`` where that is set and less.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Examples
+    --------
+    >>> from pyjpegdiff import get_num_threads, set_num_threads
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(None)
+    """
+    global _chosen
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+        raise TypeError(f"count must be an int of 1 or more, or None, got {count!r}")
+    if count is not None and count < 1:
+        raise ValueError(f"count must be an int of 1 or more, or None, got {count}")
+    _chosen = count
+
+
+def get_num_threads() -> int:
+    """How many threads a large call may take.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` was given, or its default.
+    """
+    count = _default() if _chosen is None else _chosen
+    limit = _at_most.get()
+    return count if limit is None else min(count, limit)
+
+
+@contextmanager
+def at_most(count: int):  # type: ignore[no-untyped-def]
+    """Limit the calls within, in this thread alone."""
+    token = _at_most.set(count)
+    try:
+        yield
+    finally:
+        _at_most.reset(token)
+
+
+def run(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Results of all jobs, each on a thread of its own, the first on the caller's."""
+    if len(jobs) < 2:
+        return [job() for job in jobs]
+    with ThreadPoolExecutor(len(jobs) - 1) as pool:
+        # A copied context each: it holds, for one, the caller's `numpy.errstate`.
+        others = [pool.submit(contextvars.copy_context().run, job) for job in jobs[1:]]
+        return [jobs[0](), *(other.result() for other in others)]
+
+
+def _default() -> int:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    limit = int(asked) if asked.isdigit() and int(asked) > 0 else MOST
+    return min(cpus, limit, MOST)
