@@ -8,6 +8,7 @@ from pyjpegdiff.api import (
     jpeg_encode,
     jpeg_encode_vjp,
 )
+from pyjpegdiff.backends.threads import get_num_threads, set_num_threads
 from pyjpegdiff.coefficients import Coefficients
 
 __version__ = "0.1.0"
@@ -16,8 +17,10 @@ __all__ = [
     "Coefficients",
     "diff_jpeg_coding",
     "diff_jpeg_coding_vjp",
+    "get_num_threads",
     "jpeg_decode",
     "jpeg_decode_vjp",
     "jpeg_encode",
     "jpeg_encode_vjp",
+    "set_num_threads",
 ]

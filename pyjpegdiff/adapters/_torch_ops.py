@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pyjpegdiff import lean
 from pyjpegdiff.adapters._torch_specs import decode_spec, has_functions, is_gray
+from pyjpegdiff.backends import threads
 from pyjpegdiff.transforms import TRANSFORMS
 
 NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
@@ -28,7 +29,8 @@ NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates ar
 
 def _run_numpy(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
-    return [torch.from_numpy(np.asarray(array, order="C")) for array in run(lean.xp, arrays)]
+    with threads.at_most(torch.get_num_threads()):
+        return [torch.from_numpy(np.asarray(array, order="C")) for array in run(lean.xp, arrays)]
 
 
 def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:

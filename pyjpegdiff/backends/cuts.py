@@ -1,9 +1,7 @@
 """Cutting a batch: samples that go together, strips of rows, and what is made of each strip in its turn."""
 
-import functools
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from pyjpegdiff.backends import threads
@@ -52,38 +50,40 @@ def cuts(xp: Namespace, spec: Spec, operands: Operands, leading: tuple[int, ...]
 def each(pieces: list[Cut], shape: tuple[int, ...], make: Callable[[Cut], Group], use: Use[T]) -> list[T]:
     """Make the planes of every piece, and use them once its neighbors' are made, too: (cut, planes, rows beyond).
 
-    Threads take runs of consecutive pieces, one after the other each. The pieces at the ends of a run are used after
-    all runs, if they have neighbors there; so results do not depend on the number of threads.
+    Each thread takes a run of consecutive pieces. Those at the ends of a run, whose neighbors another thread makes, are
+    used after all runs; so a result does not depend on the number of threads.
     """
-    edges: list[Halo] = [(None, None)] * len(pieces)
+    count, _, height, width = shape
+    workers = min(threads.get_num_threads(), count * height * width // SHARE)
+    edges: dict[int, Halo] = {}
     results: dict[int, T] = {}
+
+    def neighbors(index: int) -> list[int]:
+        rows = pieces[index].rows
+        return [index - 1] * (rows.start > 0) + [index + 1] * (rows.stop < height)
 
     def finish(index: int, planes: Group) -> None:
         rows = pieces[index].rows
         above = edges[index - 1][1] if rows.start > 0 else None
-        below = edges[index + 1][0] if rows.stop < shape[-2] else None
+        below = edges[index + 1][0] if rows.stop < height else None
         results[index] = use(pieces[index], planes, (above, below))
 
-    def run(indices: range) -> list[tuple[int, Group]]:
-        left, made = [], []
+    def run(indices: Sequence[int]) -> list[tuple[int, Group]]:
+        waiting: dict[int, Group] = {}
         for index in indices:
-            planes = make(pieces[index])
-            made.append((index, planes))
-            edges[index] = _edges(planes)
-            if len(made) > 1:
-                left += settle(indices, *made.pop(0))
-        return left + settle(indices, *made.pop())
+            waiting[index] = make(pieces[index])
+            edges[index] = _edges(waiting[index])
+            made = range(indices[0], index + 1)
+            for ready in [index for index in waiting if all(other in made for other in neighbors(index))]:
+                finish(ready, waiting.pop(ready))
+        return list(waiting.items())
 
-    def settle(indices: range, index: int, planes: Group) -> list[tuple[int, Group]]:
-        rows = pieces[index].rows
-        if (rows.start > 0 and index == indices[0]) or (rows.stop < shape[-2] and index == indices[-1]):
-            return [(index, planes)]
-        finish(index, planes)
-        return []
+    def finish_all(left: Sequence[tuple[int, Group]]) -> None:
+        for item in left:
+            finish(*item)
 
-    runs = _runs(len(pieces), min(threads.get_num_threads(), math.prod(shape) // shape[-3] // SHARE))
-    left = [item for items in threads.run([functools.partial(run, indices) for indices in runs]) for item in items]
-    threads.run([functools.partial(finish, *item) for item in left])
+    left = threads.spread(run, range(len(pieces)), workers)
+    threads.spread(finish_all, [item for items in left for item in items], workers)
     return [results[index] for index in range(len(pieces))]
 
 
@@ -98,13 +98,6 @@ def _edges(planes: Group) -> Halo:
     if not planes:
         return None, None
     return planes[-1][..., :1, :].copy(), planes[-1][..., -1:, :].copy()
-
-
-def _runs(count: int, workers: int) -> list[range]:
-    """Consecutive indices, as many a worker."""
-    workers = max(1, min(workers, count))
-    bounds = [count * worker // workers for worker in range(workers + 1)]
-    return [range(start, stop) for start, stop in itertools.pairwise(bounds) if stop > start]
 
 
 def _groups(shape: tuple[int, ...], area: int) -> Iterator[slice]:

@@ -104,14 +104,14 @@ def code_vjp(
         decoding = wanted._replace(steps=False)
         limited = tuple(_or_none(mask) for mask in in_range)
         g_coefficients, _ = codec.reconstruct_vjp(xp, cut.operands, k, limited, g_planes, decoding)
-        strip = None if images is None else np.ascontiguousarray(images[cut.samples, :, rows])
+        strip = None if images is None else _in_order(images[cut.samples, :, rows])
         g_strip, g = codec.encode_vjp(xp, spec, cut.operands, strip, size, u, g_coefficients, wanted, k)
         if g_images is not None:
             g_images[cut.samples, :, rows] = g_strip
         if wanted.color:
             ycc = codec.upsample(xp, spec, planes, size, beyond)
             inverse, unshift = cut.operands.inverse, cut.operands.unshift
-            of_inverse = color.mix_vjp_parameters(xp, inverse, unshift, ycc, g_rgb[..., within, :])
+            of_inverse = color.mix_vjp_parameters(xp, inverse, unshift, ycc, _in_order(g_rgb[..., within, :]))
             g = g._replace(inverse=of_inverse[0], unshift=of_inverse[1])
         return g._replace(steps=tuple(untile(xp, of_steps) for of_steps in g.steps))
 
@@ -148,6 +148,11 @@ def _parts(spec: Spec, residuals: Residuals) -> tuple[Residuals, Residuals, Resi
 def _or_none(mask: Array) -> Array | None:
     """To look is cheaper than to multiply by ones."""
     return None if mask.all() else mask
+
+
+def _in_order(strip: Array) -> Array:
+    """C order, so that sums do not depend on how the caller's memory is laid out."""
+    return np.ascontiguousarray(strip)
 
 
 def _store(spec: Spec, whole: Residuals, parts: Residuals, cut: Cut) -> None:

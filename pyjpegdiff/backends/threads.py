@@ -5,12 +5,14 @@ threads at once know nothing of each other. NumPy gives up Python's lock while i
 """
 
 import contextvars
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 MOST = 4
@@ -60,6 +62,12 @@ def get_num_threads() -> int:
     -------
     int
         What `set_num_threads` was given, or its default.
+
+    Examples
+    --------
+    >>> from pyjpegdiff import get_num_threads
+    >>> get_num_threads() >= 1
+    True
     """
     count = _default() if _chosen is None else _chosen
     limit = _at_most.get()
@@ -67,7 +75,7 @@ def get_num_threads() -> int:
 
 
 @contextmanager
-def at_most(count: int):  # type: ignore[no-untyped-def]
+def at_most(count: int) -> Iterator[None]:
     """Limit the calls within, in this thread alone."""
     token = _at_most.set(count)
     try:
@@ -76,14 +84,17 @@ def at_most(count: int):  # type: ignore[no-untyped-def]
         _at_most.reset(token)
 
 
-def run(jobs: Sequence[Callable[[], T]]) -> list[T]:
-    """Results of all jobs, each on a thread of its own, the first on the caller's."""
-    if len(jobs) < 2:
-        return [job() for job in jobs]
-    with ThreadPoolExecutor(len(jobs) - 1) as pool:
+def spread(work: Callable[[Sequence[S]], T], items: Sequence[S], workers: int) -> list[T]:
+    """Results of ``work`` on runs of consecutive items, a thread each, the first run on the caller's."""
+    workers = max(1, min(workers, len(items)))
+    bounds = [len(items) * worker // workers for worker in range(workers + 1)]
+    runs = [items[start:stop] for start, stop in itertools.pairwise(bounds)]
+    if workers == 1:
+        return [work(items)]
+    with ThreadPoolExecutor(workers - 1) as pool:
         # A copied context each: it holds, for one, the caller's `numpy.errstate`.
-        others = [pool.submit(contextvars.copy_context().run, job) for job in jobs[1:]]
-        return [jobs[0](), *(other.result() for other in others)]
+        others = [pool.submit(contextvars.copy_context().run, work, run) for run in runs[1:]]
+        return [work(runs[0]), *(other.result() for other in others)]
 
 
 def _default() -> int:

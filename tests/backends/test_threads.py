@@ -1,0 +1,151 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, get_num_threads, set_num_threads
+from pyjpegdiff.arguments import SAMPLINGS
+from pyjpegdiff.backends import cuts, threads
+
+ALL = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c", "color_matrix", "color_offset")
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    yield
+    set_num_threads(None)
+
+
+def coded(image, count, **choices):
+    """Result and all gradients, with every piece of the image worth a thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuts, "SHARE", 1)
+        patch.setattr(cuts, "AREA", 512)
+        set_num_threads(count)
+        result, vjp = diff_jpeg_coding_vjp(image, 60, ste=True, wrt=ALL, **choices)
+        return result, *vjp(result - image)
+
+
+@given(
+    seed=st.integers(0, 99),
+    leading=st.sampled_from([(), (3,), (2, 2)]),
+    height=st.integers(1, 90),
+    width=st.integers(1, 40),
+    count=st.integers(2, 5),
+    subsampling=st.sampled_from(list(SAMPLINGS)),
+)
+def test_results_do_not_depend_on_the_number_of_threads(seed, leading, height, width, count, subsampling):
+    image = np.random.default_rng(seed).uniform(0, 255, (*leading, 3, height, width)).astype(np.float32)
+    for one, several in zip(
+        coded(image, 1, subsampling=subsampling), coded(image, count, subsampling=subsampling), strict=True
+    ):
+        np.testing.assert_array_equal(one, several)
+
+
+def test_calls_from_many_threads_at_once():
+    images = np.random.default_rng(0).uniform(0, 255, (8, 3, 80, 64))
+    expected = [coded(image, 1) for image in images]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuts, "SHARE", 1)
+        patch.setattr(cuts, "AREA", 512)
+        set_num_threads(3)
+        with ThreadPoolExecutor(8) as pool:
+            got = list(pool.map(lambda image: diff_jpeg_coding(image, 60, ste=True), images))
+    for (image, *_), again in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(again, image)
+
+
+def test_a_forked_process_can_go_on():
+    program = """
+import multiprocessing, numpy as np
+from pyjpegdiff import diff_jpeg_coding, set_num_threads
+from pyjpegdiff.backends import cuts
+cuts.SHARE = cuts.AREA = 512
+set_num_threads(2)
+image = np.random.default_rng(0).uniform(0, 255, (3, 96, 64))
+here = diff_jpeg_coding(image, 50, ste=True)
+def child(queue):
+    queue.put(diff_jpeg_coding(image, 50, ste=True))
+context = multiprocessing.get_context("fork")
+queue = context.SimpleQueue()
+process = context.Process(target=child, args=(queue,))
+process.start()
+assert np.array_equal(queue.get(), here)
+process.join()
+assert process.exitcode == 0
+"""
+    if sys.platform == "win32":
+        pytest.skip("no fork on Windows")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@given(count=st.integers(0, 20), workers=st.integers(-1, 8))
+def test_runs_cover_all_items_in_order(count, workers):
+    runs = threads.spread(list, range(count), workers)
+    assert [item for run in runs for item in run] == list(range(count))
+    assert len(runs) == max(1, min(count, workers))
+    assert max(map(len, runs)) - min(map(len, runs)) <= 1
+
+
+def test_work_keeps_its_errors_and_the_callers_errstate():
+    with np.errstate(over="raise"):
+        assert threads.spread(lambda run: np.geterr()["over"], range(3), 3) == ["raise"] * 3
+
+    def broken(run):
+        if 1 in run:
+            raise RuntimeError("of one run")
+
+    with pytest.raises(RuntimeError, match="of one run"):
+        threads.spread(broken, range(3), 3)
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_wrong_counts(wrong):
+    with pytest.raises(ValueError, match=f"count must be an int of 1 or more, or None, got {wrong}"):
+        set_num_threads(wrong)
+
+
+@pytest.mark.parametrize("wrong", [True, 2.0, "2"])
+def test_counts_of_a_wrong_type(wrong):
+    with pytest.raises(TypeError, match="count must be an int"):
+        set_num_threads(wrong)
+
+
+@pytest.mark.parametrize(("asked", "most"), [("1", 1), ("1,2", 1), ("", threads.MOST), ("x", threads.MOST)])
+def test_by_default_no_more_than_the_environment_asks_for(monkeypatch, asked, most):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert 1 <= get_num_threads() <= most
+
+
+def test_a_limit_holds_within_and_in_this_thread_alone():
+    set_num_threads(3)
+    with threads.at_most(2):
+        assert get_num_threads() == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(get_num_threads).result() == 3
+    assert get_num_threads() == 3
+
+
+def test_tensors_heed_the_threads_of_torch(monkeypatch):
+    torch = pytest.importorskip("torch")
+    seen = []
+    spread = threads.spread
+    monkeypatch.setattr(cuts.threads, "spread", lambda *given: seen.append(given[-1]) or spread(*given))
+    monkeypatch.setattr(cuts, "SHARE", 1)
+    monkeypatch.setattr(cuts, "AREA", 512)
+    set_num_threads(4)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        diff_jpeg_coding(torch.zeros(3, 96, 64), 50)
+        assert max(seen) == 1
+        torch.set_num_threads(3)
+        diff_jpeg_coding(torch.zeros(3, 96, 64), 50)
+        assert max(seen) == 3
+    finally:
+        torch.set_num_threads(before)
