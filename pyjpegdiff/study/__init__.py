@@ -1,0 +1,18 @@
+"""The distortion study: what JPEG does to images, measured, in NumPy; needs the extra ``pyjpegdiff[cli]``."""
+
+from pyjpegdiff.study.batch import Failure, StoppedError, StudiedImage, Study, study_files
+from pyjpegdiff.study.measures import Measurement, frequency_rows, rows, study
+from pyjpegdiff.study.store import StudyError
+
+__all__ = [
+    "Failure",
+    "Measurement",
+    "StoppedError",
+    "StudiedImage",
+    "Study",
+    "StudyError",
+    "frequency_rows",
+    "rows",
+    "study",
+    "study_files",
+]
