@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,11 @@ def study(
             all blocks, the error taken as zero beyond the image. It sums to the squared error of luma;
         ``sensitivity_y``, ``sensitivity_c``
             (8, 8), in squared levels over one unit of the table: gradient of the mean squared error of all samples by
-            each entry of the luma and the chroma table, with the identity for the derivative of rounding. Zeros at
-            quality 100, which makes every step 1, and of chroma for grayscale.
+            each entry of the luma and the chroma table, with the identity for the derivative of rounding. Its sign
+            tells whether a coarser step costs; its size is mostly one to three times what a change of the whole table
+            does to the error, since coefficients that round to zero count as if their error grew with the step. Next
+            to nothing where the scaled entry exceeds 255, and zeros at quality 100, which makes every step 1, and of
+            chroma for grayscale.
 
     Raises
     ------
@@ -231,7 +235,8 @@ def checked_qualities(qualities: Iterable[int]) -> list[int]:
     """Whole qualities, if they are."""
     given = list(qualities)
     for quality in given:
-        if isinstance(quality, bool) or quality != int(quality) or not 1 <= quality <= 100:
+        whole = isinstance(quality, Real) and not isinstance(quality, bool) and quality in range(1, 101)
+        if not whole:
             raise ValueError(f"qualities must be whole numbers in 1..100, got {quality!r}")
     return [int(quality) for quality in given]
 
