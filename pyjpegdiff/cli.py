@@ -219,8 +219,9 @@ def study(
             click.echo(f"note: {image.name}: {image.note}", err=True)
     for failure in found.failures:
         click.echo(f"left out: {failure.name}: {failure.reason}", err=True)
-    count = len(found.images)
-    click.echo(f"{count} image{'s' * (count != 1)} at {len(qualities)} qualities: {name_of(out / 'report.html')}")
+    images = "1 image" if len(found.images) == 1 else f"{len(found.images)} images"
+    at = "1 quality" if len(qualities) == 1 else f"{len(qualities)} qualities"
+    click.echo(f"{images} at {at}: {name_of(out / 'report.html')}")
     sys.exit(SOME_LEFT_OUT if found.failures else 0)
 
 

@@ -152,6 +152,8 @@ def study_files(
             batch.show(found, out)
     except BrokenProcessPool:
         raise StudyError("a process died, for want of memory perhaps; go on with fewer jobs") from None
+    finally:
+        _pixels.cache_clear()
     return found
 
 
@@ -175,11 +177,6 @@ class _Show(NamedTuple):
     settings: Settings
 
 
-@functools.lru_cache(maxsize=1)
-def _read(path: Path) -> files.Read:
-    return files.read_image(path)
-
-
 def _inspect(found: files.Input) -> StudiedImage | Failure:
     try:
         read = files.read_image(found.path)
@@ -189,17 +186,18 @@ def _inspect(found: files.Input) -> StudiedImage | Failure:
     return StudiedImage(found.name, found.path, height, width, read.pixels.ndim == 2, read.note, read.digest)
 
 
-def _same(image: StudiedImage) -> files.Pixels:
-    """The pixels again."""
-    pixels, _ = read = _read(image.path)
-    if read.digest != image.digest:
+@functools.lru_cache(maxsize=1)  # an image's qualities are measured one after the other
+def _pixels(path: Path, digest: str) -> files.Pixels:
+    """The pixels again, if they still are what they were."""
+    read = files.read_image(path)
+    if read.digest != digest:
         raise files.UnreadableError("changed while it was studied")
-    return pixels
+    return read.pixels
 
 
 def _measure(row: _Row) -> Measurement | Failure:
     try:
-        return measures.measure(_same(row.image), row.quality, row.settings)
+        return measures.measure(_pixels(row.image.path, row.image.digest), row.quality, row.settings)
     except files.UnreadableError as error:
         return Failure(row.image.name, str(error))
     except MemoryError:
@@ -208,7 +206,8 @@ def _measure(row: _Row) -> Measurement | Failure:
 
 def _picture(show: _Show) -> pictures.Pictures | Failure:
     try:
-        return pictures.picture(_same(show.image), show.qualities, show.worst_quality, show.settings)
+        pixels = _pixels(show.image.path, show.image.digest)
+        return pictures.picture(pixels, show.qualities, show.worst_quality, show.settings)
     except files.UnreadableError as error:
         return Failure(show.image.name, str(error))
     except MemoryError:

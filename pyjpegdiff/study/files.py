@@ -64,6 +64,8 @@ def read_image(path: Path) -> Read:
     """
     if not path.exists():
         raise UnreadableError("no such file")
+    if path.is_dir():
+        raise UnreadableError("is a folder, and cannot be listed")
     if not path.is_file():
         raise UnreadableError("is not a regular file")
     with warnings.catch_warnings():

@@ -4,7 +4,6 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -235,8 +234,7 @@ def checked_qualities(qualities: Iterable[int]) -> list[int]:
     """Whole qualities, if they are."""
     given = list(qualities)
     for quality in given:
-        whole = isinstance(quality, Real) and not isinstance(quality, bool) and quality in range(1, 101)
-        if not whole:
+        if isinstance(quality, bool) or quality not in range(1, 101):
             raise ValueError(f"qualities must be whole numbers in 1..100, got {quality!r}")
     return [int(quality) for quality in given]
 

@@ -47,7 +47,8 @@ class FrequencyMap(NamedTuple):
     def scale(self) -> ScalarMappable:
         """Logarithmic colors for all qualities, four decades deep."""
         most = max(float(table.max()) for table in self.tables)
-        return ScalarMappable(LogNorm(most / 1e4, most, clip=True) if most > 0 else LogNorm(1e-4, 1), MAP_COLORS)
+        most = most if most > 0 else 1.0
+        return ScalarMappable(LogNorm(most / 1e4, most, clip=True), MAP_COLORS)
 
     def colors(self) -> list[NDArray[Any]]:
         """A hexadecimal color for each entry."""

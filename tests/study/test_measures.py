@@ -141,7 +141,7 @@ def test_psnr_b_counts_edges_between_blocks_alone():
 
 @pytest.mark.parametrize("quality", [10, 30, 60, 90])
 def test_sensitivity_is_its_formula(quality):
-    """With C the coefficients, E the error's and S = s T / 100 the steps: 2 / N * s / 100 * sum E (round(C/S) - C/S)."""
+    """2 / N * s / 100 * sum of E (round(C/S) - C/S), with coefficients C, the error's E, steps S = s T / 100."""
     image = (random_image(1, 64, 72, gray=True) // 3 + 85).astype(np.uint8)  # far from 0 and 255: nothing is limited
     (found,) = study(image, [quality], arithmetic="float")
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
