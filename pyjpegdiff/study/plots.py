@@ -118,7 +118,8 @@ def rate_distortion(curves: Curves) -> Figure:
 
 def curve_svg(measure: str, curves: Curves, theme: Theme) -> bytes:
     """One curve for a page."""
-    figure = Figure(figsize=(4.8, 3.7), layout="constrained")
+    figure = Figure(figsize=(4.8, 3.7))
+    figure.subplots_adjust(0.09, 0.14, 0.99, 0.92)
     curve(figure.subplots(), measure, curves, theme)
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "pyjpegdiff"}):  # else the file would differ from run to run
