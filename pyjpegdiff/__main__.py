@@ -7,6 +7,8 @@ def main() -> None:
     """Run the command line, or say what it needs."""
     try:
         from pyjpegdiff.cli import command
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "pyjpegdiff":
             raise

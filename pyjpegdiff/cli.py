@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import pyjpegdiff
 from pyjpegdiff.study.files import UnreadableError, printable, read_image
-from pyjpegdiff.study.measures import coded_image, psnr
+from pyjpegdiff.study.measurement import coded_image
+from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import png
 from pyjpegdiff.study.settings import ARITHMETICS, SUBSAMPLINGS, Settings, Tables, read_tables
 from pyjpegdiff.study.store import StudyError, write_whole

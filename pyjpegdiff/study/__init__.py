@@ -1,8 +1,9 @@
 """The distortion study: what JPEG does to images, measured, in NumPy; needs the extra ``pyjpegdiff[cli]``."""
 
-from pyjpegdiff.study.batch import Failure, StoppedError, StudiedImage, Study, study_files
-from pyjpegdiff.study.measures import Measurement, frequency_rows, rows, study
+from pyjpegdiff.study.batch import StoppedError, Study, study_files
+from pyjpegdiff.study.measurement import Measurement, frequency_rows, rows, study
 from pyjpegdiff.study.store import StudyError
+from pyjpegdiff.study.tasks import Failure, StudiedImage
 
 __all__ = [
     "Failure",

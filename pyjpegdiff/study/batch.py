@@ -1,22 +1,23 @@
 """A study of many files: found, read, measured on several processes, kept row by row, and shown."""
 
 import csv
-import functools
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyjpegdiff.study import files, measures, pictures
-from pyjpegdiff.study.measures import Measurement
+from pyjpegdiff.study.files import Input, find
+from pyjpegdiff.study.measurement import Measurement, checked_qualities, frequency_rows, rows
+from pyjpegdiff.study.pictures import Pictures
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.store import Store, StudyError, write_whole
+from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, measure_row, picture_of, pixels_of
 from pyjpegdiff.study.work import Stop, run
 
 OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png", "report.html")
@@ -24,30 +25,6 @@ SHOWN = 24
 """Images that a report shows: each takes about a quarter of a megabyte."""
 
 Progress = Callable[[str, int, int], None]
-
-
-class Failure(NamedTuple):
-    """A file that is not in the study, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass
-class StudiedImage:
-    """A file and what was measured of it."""
-
-    name: str
-    path: Path
-    height: int
-    width: int
-    gray: bool
-    note: str
-    """What was converted when it was read; empty for plain RGB and grayscale."""
-    digest: str
-    """Of the pixels."""
-    measurements: list[Measurement] = field(default_factory=list)
-    """One a quality, in order of quality."""
 
 
 @dataclass
@@ -59,13 +36,11 @@ class Study:
 
     def rows(self) -> list[dict[str, Any]]:
         """One plain dict an image and quality, as in ``measurements.csv``."""
-        return [{**self._of(image), **row} for image in self.images for row in measures.rows(image.measurements)]
+        return [{**self._of(image), **row} for image in self.images for row in rows(image.measurements)]
 
     def frequency_rows(self) -> list[dict[str, Any]]:
         """One plain dict an image, quality and frequency, as in ``frequencies.csv``."""
-        return [
-            {"image": image.name, **row} for image in self.images for row in measures.frequency_rows(image.measurements)
-        ]
+        return [{"image": image.name, **row} for image in self.images for row in frequency_rows(image.measurements)]
 
     @staticmethod
     def _of(image: StudiedImage) -> dict[str, Any]:
@@ -133,7 +108,7 @@ def study_files(
         If ``out`` cannot be written.
     """
     settings = Settings.of(subsampling, arithmetic, quantization_table_y, quantization_table_c)
-    wanted = sorted(set(measures.checked_qualities(qualities)))
+    wanted = sorted(set(checked_qualities(qualities)))
     given, out = [Path(path) for path in paths], Path(out)
     if not wanted or not given:
         raise ValueError(f"{'paths' if wanted else 'qualities'} must not be empty")
@@ -144,7 +119,7 @@ def study_files(
     batch = _Batch(settings, wanted, store, jobs, progress, Stop(stopping))
     try:
         with batch.stop.listening():
-            found = batch.read(list(files.find(given, out)))
+            found = batch.read(list(find(given, out)))
             batch.need(found)
             store.open()
             found = batch.measured(found)
@@ -153,65 +128,8 @@ def study_files(
     except BrokenProcessPool:
         raise StudyError("a process died, for want of memory perhaps; go on with fewer jobs") from None
     finally:
-        _pixels.cache_clear()
+        pixels_of.cache_clear()
     return found
-
-
-# --- tasks, each in a process of its own perhaps ----------------------------------------------------------------------
-
-
-class _Row(NamedTuple):
-    """An image, and a quality at which to measure it."""
-
-    image: StudiedImage
-    quality: int
-    settings: Settings
-
-
-class _Show(NamedTuple):
-    """An image, and the qualities at which to show it."""
-
-    image: StudiedImage
-    qualities: list[int]
-    worst_quality: int
-    settings: Settings
-
-
-def _inspect(found: files.Input) -> StudiedImage | Failure:
-    try:
-        read = files.read_image(found.path)
-    except files.UnreadableError as error:
-        return Failure(found.name, str(error))
-    height, width = read.pixels.shape[:2]
-    return StudiedImage(found.name, found.path, height, width, read.pixels.ndim == 2, read.note, read.digest)
-
-
-@functools.lru_cache(maxsize=1)  # an image's qualities are measured one after the other
-def _pixels(path: Path, digest: str) -> files.Pixels:
-    """The pixels again, if they still are what they were."""
-    read = files.read_image(path)
-    if read.digest != digest:
-        raise files.UnreadableError("changed while it was studied")
-    return read.pixels
-
-
-def _measure(row: _Row) -> Measurement | Failure:
-    try:
-        return measures.measure(_pixels(row.image.path, row.image.digest), row.quality, row.settings)
-    except files.UnreadableError as error:
-        return Failure(row.image.name, str(error))
-    except MemoryError:
-        return Failure(row.image.name, "does not fit into memory")
-
-
-def _picture(show: _Show) -> pictures.Pictures | Failure:
-    try:
-        pixels = _pixels(show.image.path, show.image.digest)
-        return pictures.picture(pixels, show.qualities, show.worst_quality, show.settings)
-    except files.UnreadableError as error:
-        return Failure(show.image.name, str(error))
-    except MemoryError:
-        return Failure(show.image.name, "does not fit into memory")
 
 
 # --- the course of a study --------------------------------------------------------------------------------------------
@@ -236,10 +154,10 @@ class _Batch:
         if self.stop.asked:
             raise StoppedError(f"stopped while {phase}")
 
-    def read(self, inputs: list[files.Input]) -> Study:
+    def read(self, inputs: list[Input]) -> Study:
         """All images, not yet measured."""
         order = {found.name: place for place, found in enumerate(inputs)}
-        results = [result for _, result in self.run("reading", _inspect, inputs)]
+        results = [result for _, result in self.run("reading", inspect, inputs)]
         results.sort(key=lambda result: order[result.name])
         images = [result for result in results if isinstance(result, StudiedImage)]
         return Study(images, [result for result in results if isinstance(result, Failure)])
@@ -253,7 +171,7 @@ class _Batch:
     def measured(self, found: Study) -> Study:
         """With the rows that were kept, and those that were missing."""
         rows: dict[tuple[str, int], Measurement] = {}
-        missing: dict[tuple[str, int], _Row] = {}
+        missing: dict[tuple[str, int], Row] = {}
         for image in found.images:
             for quality in self.qualities:
                 key = image.digest, quality
@@ -261,9 +179,9 @@ class _Batch:
                 if kept is not None:
                     rows[key] = kept
                 else:
-                    missing.setdefault(key, _Row(image, quality, self.settings))
+                    missing.setdefault(key, Row(image, quality, self.settings))
         reasons: dict[str, str] = {}
-        for row, result in self.run("measuring", _measure, list(missing.values()), len(rows)):
+        for row, result in self.run("measuring", measure_row, list(missing.values()), len(rows)):
             if isinstance(result, Failure):
                 reasons[row.image.digest] = result.reason
             else:
@@ -294,14 +212,14 @@ class _Batch:
         for name, content in zip(OUTPUTS, contents, strict=True):
             write_whole(out / name, content)
 
-    def pictures(self, found: Study) -> dict[str, pictures.Pictures]:
+    def pictures(self, found: Study) -> dict[str, Pictures]:
         """Of as many images as a page can hold, those that suffer most."""
         middle = self.qualities[len(self.qualities) // 2]
         place = self.qualities.index(middle)
         worst = sorted(found.images, key=lambda image: image.measurements[place].psnr)[:SHOWN]
-        tasks = [_Show(image, spread(self.qualities, 4), middle, self.settings) for image in worst]
+        tasks = [Show(image, spread(self.qualities, 4), middle, self.settings) for image in worst]
         shown = {}
-        for task, result in self.run("drawing", _picture, tasks):
+        for task, result in self.run("drawing", picture_of, tasks):
             if isinstance(result, Failure):
                 found.failures.append(result)
             else:

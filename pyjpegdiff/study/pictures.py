@@ -10,7 +10,7 @@ from PIL import Image
 
 from pyjpegdiff.stages.dct import BLOCK
 from pyjpegdiff.study.files import Pixels
-from pyjpegdiff.study.measures import coded_image
+from pyjpegdiff.study.measurement import coded_image
 from pyjpegdiff.study.settings import Settings
 
 CONTEXT = 3 * BLOCK

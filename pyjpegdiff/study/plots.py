@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pyjpegdiff.study.measures import Measurement
+from pyjpegdiff.study.measurement import Measurement
 
 COLORS = ("#4e79a7", "#f28e2b", "#e15759", "#4aa7a2", "#59a14f", "#c9a227", "#b07aa1", "#e77f9c", "#9c755f", "#8c8c8c")
 CURVES = {"psnr": "PSNR in dB", "ssim": "SSIM", "psnr_b": "PSNR-B in dB"}

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import pyjpegdiff
-from pyjpegdiff.study.measures import Measurement
+from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.pictures import WorstBlock
 from pyjpegdiff.study.plots import COLORS, CURVES, DARK, LIGHT, Curves, FrequencyMap, curve_svg, hexadecimal, one_by_one
 from pyjpegdiff.study.settings import Settings

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import pyjpegdiff
-from pyjpegdiff.study.measures import Measurement
+from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
 
 PLAN = "study.json"

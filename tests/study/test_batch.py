@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyjpegdiff.study import StoppedError, StudyError, batch, study, study_files
+from pyjpegdiff.study import StoppedError, StudyError, batch, study, study_files, tasks
 from pyjpegdiff.study.batch import OUTPUTS
 
 RNG = np.random.default_rng(0)
@@ -85,8 +85,8 @@ def test_infinite_and_missing_numbers_in_csv(folder):
 def test_rows_are_not_measured_again(folder, monkeypatch):
     save(folder / "a.png")
     measured = []
-    real = batch._measure
-    monkeypatch.setattr(batch, "_measure", lambda row: measured.append((row.image.name, row.quality)) or real(row))
+    real = batch.measure_row
+    monkeypatch.setattr(batch, "measure_row", lambda row: measured.append((row.image.name, row.quality)) or real(row))
     study_files(["in"], [10, 90], "out")
     before = {name: Path("out", name).read_bytes() for name in OUTPUTS}
     assert measured == [("in/a.png", 10), ("in/a.png", 90)]
@@ -132,14 +132,14 @@ def test_too_little_memory_leaves_out_the_image_alone(folder, monkeypatch):
     save(folder / "a.png")
     save(folder / "copy.png")
     save(folder / "b.png", RGB[:8])
-    real = batch.measures.measure
+    real = tasks.measure
 
     def measure(pixels, *rest):
         if pixels.size == RGB.size:
             raise MemoryError
         return real(pixels, *rest)
 
-    monkeypatch.setattr(batch.measures, "measure", measure)
+    monkeypatch.setattr(tasks, "measure", measure)
     found = study_files(["in"], [50], "out")
     assert [image.name for image in found.images] == ["in/b.png"]
     assert found.failures == [(f"in/{name}.png", "does not fit into memory") for name in ("a", "copy")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyjpegdiff.study.measures import jpeg_file
+from pyjpegdiff.study.measurement import jpeg_file
 from pyjpegdiff.study.settings import Settings, Tables, read_tables
 from pyjpegdiff.tables import LUMINANCE, ZIGZAG
 from tests.photos import pillow_file

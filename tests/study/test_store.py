@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from pyjpegdiff.study.measures import Measurement
+from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.store import Store, StudyError, write_whole
 
