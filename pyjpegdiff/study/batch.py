@@ -214,7 +214,7 @@ class _Batch:
 
     def pictures(self, found: Study) -> dict[str, Pictures]:
         """Of as many images as a page can hold, those that suffer most."""
-        middle = self.qualities[len(self.qualities) // 2]
+        middle = self.qualities[(len(self.qualities) - 1) // 2]
         place = self.qualities.index(middle)
         worst = sorted(found.images, key=lambda image: image.measurements[place].psnr)[:SHOWN]
         tasks = [Show(image, spread(self.qualities, 4), middle, self.settings) for image in worst]

@@ -19,6 +19,8 @@ from pyjpegdiff.study.measurement import Measurement
 COLORS = ("#4e79a7", "#f28e2b", "#e15759", "#4aa7a2", "#59a14f", "#c9a227", "#b07aa1", "#e77f9c", "#9c755f", "#8c8c8c")
 CURVES = {"psnr": "PSNR in dB", "ssim": "SSIM", "psnr_b": "PSNR-B in dB"}
 MAP_COLORS = "magma"
+LABEL = 40
+"""Characters of a name that a legend has room for."""
 
 Curves = dict[str, list[Measurement]]
 """Measurements of each image, by what to call it."""
@@ -72,7 +74,7 @@ def curve(ax: Axes, measure: str, curves: Curves, theme: Theme) -> None:
     few = one_by_one(curves)
     for place, (name, measurements) in enumerate(curves.items()):
         x, y = (_finite([getattr(m, key) for m in measurements]) for key in ("bits_per_pixel", measure))
-        style: dict[str, Any] = {"color": "0.55", "alpha": 0.35, "lw": 0.8}
+        style: dict[str, Any] = {"color": "0.55", "alpha": 0.6, "lw": 1}
         if few:
             style = {"color": COLORS[place], "marker": "o", "ms": 3}
         ax.plot(x, y, label=name.replace("$", r"\$"), **style)
@@ -111,6 +113,7 @@ def rate_distortion(curves: Curves) -> Figure:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if not one_by_one(curves):
         handles, labels = handles[-2:], [f"each of {len(curves)} images", labels[-1]]
+    labels = [label if len(label) <= LABEL else f"...{label[3 - LABEL :]}" for label in labels]
     columns = max(1, min(len(handles), 130 // max(12, max(len(label) for label in labels))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, labelcolor=LIGHT.ink)
     return figure
@@ -119,7 +122,7 @@ def rate_distortion(curves: Curves) -> Figure:
 def curve_svg(measure: str, curves: Curves, theme: Theme) -> bytes:
     """One curve for a page."""
     figure = Figure(figsize=(4.8, 3.7))
-    figure.subplots_adjust(0.09, 0.14, 0.99, 0.92)
+    figure.subplots_adjust(0.1, 0.14, 0.97, 0.92)
     curve(figure.subplots(), measure, curves, theme)
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "pyjpegdiff"}):  # else the file would differ from run to run
