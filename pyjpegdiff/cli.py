@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -199,15 +200,21 @@ def study(
     settings = Settings.of(subsampling, arithmetic, *tables)
     Image.MAX_IMAGE_PIXELS = round(max_megapixels * 1e6)
     console = Console(stderr=True)
+    # In a thread, since the signal may come amid the bar's own writing, which cannot be entered twice.
+    told = threading.Thread(
+        target=console.print, args=("Stopping after the rows under way; Ctrl-C again stops at once.",)
+    )
     try:
         with writing(out), bar(console) as progress:
             found = study_files(
                 paths, qualities, out, subsampling=subsampling, arithmetic=arithmetic,
                 quantization_table_y=np.array(settings.luma), quantization_table_c=np.array(settings.chroma),
                 jobs=jobs or cores(), overwrite=overwrite, progress=progress,
-                stopping=lambda: console.print("Stopping after the rows under way; Ctrl-C again stops at once."),
+                stopping=told.start,
             )  # fmt: skip
     except (StoppedError, KeyboardInterrupt):
+        if told.is_alive():
+            told.join()
         click.echo(
             f"Stopped. What is measured is kept in {name_of(out)}; the same command goes on from there.", err=True
         )
