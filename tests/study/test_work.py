@@ -19,6 +19,11 @@ def environment(_):
     return {name: os.environ.get(name) for name in THREADS}, os.getpid()
 
 
+def hear_ctrl_c(number):
+    signal.raise_signal(signal.SIGINT)
+    return number
+
+
 def die(number):
     if number == 1:
         os._exit(1)
@@ -60,6 +65,11 @@ def test_stop_between_tasks(jobs, tmp_path):
         stop.asked = True
     assert 1 <= len(done) <= 2 + jobs
     assert sorted(tmp_path.iterdir()) == sorted(done)  # what was begun was handed over
+
+
+def test_ctrl_c_reaches_no_process_but_the_first():
+    """A terminal sends it to all; rows under way are to be finished."""
+    assert sorted(result for _, result in run(hear_ctrl_c, range(4), 2, Stop())) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
