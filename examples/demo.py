@@ -6,7 +6,6 @@ python examples/demo.py [IMAGE] [--out demo.png]
 import argparse
 import io
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,9 +20,13 @@ from matplotlib.colors import LogNorm, PowerNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff.study.files import UnreadableError, read_image
+from pyjpegdiff.study.measures import psnr
+from pyjpegdiff.study.pictures import detail, shrink
+from pyjpegdiff.study.store import write_whole
 
 QUALITIES = (5, 25, 50, 75, 95)
 WRT = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c")
@@ -53,26 +56,14 @@ def fail(message: str, status: int) -> NoReturn:
 
 
 def read(path: Path | None) -> Pixels:
-    """The photo as RGB, upright, on white where it is transparent."""
+    """The photo as RGB."""
     if path is None:
         from skimage import data
 
         astronaut: Callable[[], Pixels] = data.astronaut
         return astronaut()
-    with Image.open(path) as file:
-        photo = ImageOps.exif_transpose(file)
-        if photo.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8 instead of scale
-            photo = Image.fromarray((np.asarray(photo) / 257).round().clip(0, 255).astype(np.uint8))
-        if photo.has_transparency_data:
-            photo = photo.convert("RGBA")
-            photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
-        return np.asarray(photo.convert("RGB"))
-
-
-def psnr(a: Numbers, b: Numbers) -> float:
-    """Peak signal-to-noise ratio in dB, infinite for equal images."""
-    error = float(np.square(a.astype(np.float64) - b).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
+    pixels = read_image(path).pixels
+    return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
 
 
 def code(photo: Pixels, quality: int) -> Coded:
@@ -118,25 +109,6 @@ def check(photo: Pixels, results: list[Coded]) -> None:
 # --- the picture ------------------------------------------------------------------------------------------------------
 
 
-def shrink(image: Numbers, longest: int = 1024) -> Numbers:
-    """What suffices of an image to draw it: means of pixels."""
-    factor = max(1.0, max(image.shape[:2]) / longest)
-    height, width = (max(1, round(length / factor)) for length in image.shape[:2])
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
-
-
-def detail(photo: Pixels, side: int = 96) -> tuple[int, int, int]:
-    """Top, left and side of the window that has most edges, the middle of the photo preferred."""
-    luma = photo.mean(axis=-1)
-    side = min(side, *luma.shape)
-    edges = abs(np.diff(luma, axis=0, append=luma[-1:])) + abs(np.diff(luma, axis=1, append=luma[:, -1:]))
-    sums = np.pad(edges.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    sums = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    y, x = np.ogrid[-1 : 1 : 1j * sums.shape[0], -1 : 1 : 1j * sums.shape[1]]
-    top, left = np.unravel_index(np.argmax(sums * (1 - 0.4 * (x**2 + y**2))), sums.shape)
-    return int(top), int(left), side
-
-
 def heading(ax: Axes, title: str, text: str) -> None:
     """A title in two lines."""
     ax.set_title(title, size=15, weight="bold", pad=24)
@@ -164,11 +136,13 @@ def draw(photo: Pixels, results: list[Coded]) -> Figure:
         ax.spines[:].set(visible=False, color=ACCENT, linewidth=2)
 
     height, width, _ = photo.shape
-    top, left, side = detail(photo)
+    window = detail(photo)
     for (whole, part, *_), image in zip(axes.T, (photo, *(r.image for r in results)), strict=True):
         whole.imshow(shrink(image), extent=(0, width, height, 0))
-        whole.add_patch(Rectangle((left, top), side, side, fill=False, color=ACCENT, linewidth=2))
-        part.imshow(image[top : top + side, left : left + side], interpolation="nearest")
+        whole.add_patch(
+            Rectangle((window.left, window.top), window.width, window.height, fill=False, color=ACCENT, linewidth=2)
+        )
+        part.imshow(window.cut(image), interpolation="nearest")
         part.spines[:].set_visible(True)
     heading(axes[0, 0], "original", f"{width} x {height}")
     for ax, r in zip(axes[0, 1:], results, strict=True):
@@ -199,12 +173,9 @@ def draw(photo: Pixels, results: list[Coded]) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a picture whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(temporary, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())
 
 
 def main() -> None:
@@ -216,8 +187,8 @@ def main() -> None:
     began = time.perf_counter()
     try:
         photo = read(given.image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        fail(f"cannot read {given.image}: {getattr(error, 'strerror', None) or error}", 2)
+    except UnreadableError as error:
+        fail(f"cannot read {given.image}: {error}", 2)
     if given.image and given.out.exists() and given.out.samefile(given.image):
         fail(f"{given.out} would replace the photo; name another file with --out", 2)
     results = [code(photo, quality) for quality in QUALITIES]

@@ -1,0 +1,151 @@
+"""Image files of any kind, read as what a JPEG file could hold: upright 8-bit RGB or gray, or a reason why not."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Pixels = NDArray[np.uint8]
+GRAYS = ("1", "L", "LA", "La")
+
+
+class UnreadableError(Exception):
+    """Why a file could not be read as an image, in words for people."""
+
+
+class Read(NamedTuple):
+    """An image, and what was done to it that the file's owner may not expect."""
+
+    pixels: Pixels
+    """(H, W, 3) or (H, W)"""
+    note: str
+    """Empty for plain RGB and grayscale."""
+
+    @property
+    def digest(self) -> str:
+        """Of the pixels: equal for equal images, whatever their files are called."""
+        shape = repr(self.pixels.shape).encode()
+        return hashlib.sha256(shape + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()[:32]
+
+
+class Input(NamedTuple):
+    """A file, and what to call it."""
+
+    name: str
+    path: Path
+
+
+def read_image(path: Path) -> Read:
+    """Read an image file.
+
+    Parameters
+    ----------
+    path : Path
+        Any file that Pillow reads, of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels. The image is turned upright as
+        its EXIF orientation says; what is transparent is laid on white; of several frames the first is taken; 16 bits
+        are scaled to 8; palettes, CMYK and other colors are converted to RGB without a color profile. Grayscale stays
+        grayscale.
+
+    Returns
+    -------
+    Read
+        Pixels of uint8, (H, W, 3) or (H, W), and a note of what was converted.
+
+    Raises
+    ------
+    UnreadableError
+        For whatever reason.
+    """
+    if not path.exists():
+        raise UnreadableError("no such file")
+    if path.is_dir():
+        raise UnreadableError("is a folder, and cannot be listed")
+    if not path.is_file():
+        raise UnreadableError("is not a regular file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as file:
+                return _convert(file)
+        except UnreadableError:
+            raise
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise UnreadableError(f"too large: {error}") from error
+        except MemoryError as error:
+            raise UnreadableError("does not fit into memory") from error
+        except Exception as error:  # decoders raise anything, from struct.error to SyntaxError
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            reason = reason.replace(repr(str(path)), "it").replace(repr(path), "it")
+            raise UnreadableError(printable(reason)) from error
+
+
+def _convert(file: Image.Image) -> Read:
+    notes = []
+    frames = getattr(file, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"first of {frames} frames")
+    if any(";16" in str(tile[-1]) for tile in getattr(file, "tile", [])) or file.mode.startswith("I"):
+        notes.append("16 bits scaled to 8")
+    image = ImageOps.exif_transpose(file)
+    if image.mode == "F":
+        raise UnreadableError("floating-point samples, whose range the file does not tell")
+    if image.mode.startswith("I"):
+        image = Image.fromarray(_from_16_bits(np.asarray(image)))
+    gray = image.mode in GRAYS
+    if image.has_transparency_data:
+        notes.append("transparency on white")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    elif image.mode not in ("1", "L", "P", "RGB"):
+        notes.append(f"{image.mode} converted to RGB")
+    elif image.mode == "P":
+        notes.append("palette converted to RGB")
+    return Read(np.array(image.convert("L" if gray else "RGB")), ", ".join(notes))
+
+
+def _from_16_bits(samples: NDArray[Any]) -> Pixels:
+    if samples.min() < 0 or samples.max() > 65535:
+        raise UnreadableError("32-bit samples, whose range the file does not tell")
+    return (samples / 257).round().astype(np.uint8)
+
+
+# --- finding them -----------------------------------------------------------------------------------------------------
+
+
+def find(paths: Iterable[Path], leave_out: Path) -> Iterator[Input]:
+    """The files meant by paths, each once: folders stand for all image files in them, at any depth, by name in order.
+
+    In a folder, what is hidden, has no suffix of an image, or lies in ``leave_out`` is passed over. A folder that
+    cannot be listed is yielded itself, to fail when it is read.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        for found in _walk(path) if path.is_dir() else [path]:
+            real = found.resolve()
+            if real not in seen and not (path.is_dir() and real.is_relative_to(leave_out.resolve())):
+                seen.add(real)
+                yield Input(printable(found.as_posix()), found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    unlisted: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: unlisted.append(Path(error.filename))):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
+                yield Path(parent, name)
+    yield from unlisted
+
+
+def printable(text: str) -> str:
+    """Text that a terminal, a CSV file and a page can show: what is no character, or steers a terminal, is escaped."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

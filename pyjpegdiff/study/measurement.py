@@ -1,0 +1,228 @@
+"""What JPEG does to one image: its error by several measures, its bytes, and the part that tables have in it."""
+
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff.study.measures import Pixels, Table, blocking_effect, decibels, frequency_energy, similarity
+from pyjpegdiff.study.settings import Settings
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """An image at one quality: see `study` for what each number is."""
+
+    quality: int
+    psnr: float
+    ssim: float
+    psnr_b: float
+    file_bytes: int
+    bits_per_pixel: float
+    error_energy: Table
+    sensitivity_y: Table
+    sensitivity_c: Table
+
+
+def study(
+    image: ArrayLike,
+    qualities: Iterable[int],
+    *,
+    subsampling: str = "4:2:0",
+    arithmetic: str = "libjpeg",
+    quantization_table_y: ArrayLike | None = None,
+    quantization_table_c: ArrayLike | None = None,
+) -> list[Measurement]:
+    r"""Measure what JPEG does to an image at each of some qualities.
+
+    Parameters
+    ----------
+    image : array of uint8, shape (H, W, 3) or (H, W)
+        RGB or grayscale, as scikit-image and Pillow hold it; levels 0..255.
+    qualities : iterable of int
+        Whole numbers in 1..100, measured in this order.
+    subsampling : {"4:2:0", "4:2:2", "4:4:4"}
+        Resolution of chroma. Those that Pillow writes, since the bytes are those of its file.
+    arithmetic : {"libjpeg", "float"}
+        ``"libjpeg"`` measures the real codec: the coded image equals, sample for sample, what Pillow with libjpeg-turbo
+        reads back from the file that is counted. ``"float"`` performs the same roundings in floating point.
+    quantization_table_y, quantization_table_c : array_like of int, shape (8, 8), optional
+        Tables of luma and chroma, entries 1..255, vertical frequency first; quality scales them, 50 takes them as they
+        are. Default: Tables K.1 and K.2 of ITU-T T.81.
+
+    Returns
+    -------
+    list of Measurement
+        One a quality, with
+
+        ``quality``
+            as given;
+        ``psnr``
+            peak signal-to-noise ratio of all samples in dB, infinite where nothing was lost;
+        ``ssim``
+            structural similarity, at most 1, by scikit-image's default 7x7 window, the mean over channels; NaN where
+            the image is less than 7 pixels high or wide;
+        ``psnr_b``
+            PSNR-B in dB: PSNR with the blocking effect factor of the coded image added to the error, so never above
+            ``psnr``, and equal to it where block edges do not stand out;
+        ``file_bytes``
+            size of the file that Pillow writes, headers included, standard Huffman tables, no metadata;
+        ``bits_per_pixel``
+            eight times that, over H W;
+        ``error_energy``
+            (8, 8), in squared levels: energy of the luma error at each DCT frequency, vertical frequency first, over
+            all blocks, the error taken as zero beyond the image. It sums to the squared error of luma;
+        ``sensitivity_y``, ``sensitivity_c``
+            (8, 8), in squared levels over one unit of the table: gradient of the mean squared error of all samples by
+            each entry of the luma and the chroma table, with the identity for the derivative of rounding. Its sign
+            tells whether a coarser step costs; its size is mostly one to three times what a change of the whole table
+            does to the error, since coefficients that round to zero count as if their error grew with the step. Next
+            to nothing where the scaled entry exceeds 255, and zeros at quality 100, which makes every step 1, and of
+            chroma for grayscale.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    The blocking effect factor [1]_ of a plane is, with :math:`D_B` and :math:`D_B^C` the mean squared difference of
+    neighbors across block edges and elsewhere,
+
+    .. math::
+
+        \mathrm{BEF} = \eta \max(0, D_B - D_B^C), \quad \eta = \frac{\log 8}{\log \min(H, W)}, \quad
+        \mathrm{PSNR\text{-}B} = 10 \log_{10} \frac{255^2}{\mathrm{MSE} + \mathrm{BEF}} .
+
+    Of RGB its mean over channels is taken, and :math:`\eta \le 1`, which matters only to images narrower than a block.
+
+    References
+    ----------
+    .. [1] C. Yim and A. C. Bovik, *Quality Assessment of Deblocked Images*, IEEE Transactions on Image Processing
+       20(1), 2011, pp. 88-98.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff.study import study
+    >>> y, x = np.mgrid[:64, :64]
+    >>> image = np.stack([2 * x + y, 3 * y, 190 - x - y], axis=-1).astype(np.uint8)
+    >>> low, high = study(image, [10, 90])
+    >>> low.psnr < high.psnr, low.file_bytes < high.file_bytes, low.error_energy.shape
+    (True, True, (8, 8))
+    """
+    settings = Settings.of(subsampling, arithmetic, quantization_table_y, quantization_table_c)
+    pixels = checked_image(image)
+    return [measure(pixels, quality, settings) for quality in checked_qualities(qualities)]
+
+
+def measure(image: Pixels, quality: int, settings: Settings) -> Measurement:
+    """One row of a study, of arguments that are known to be good."""
+    gray = image.ndim == 2
+    original = image.astype(np.float32)
+    names = ("quantization_table_y",) if gray else ("quantization_table_y", "quantization_table_c")
+    # Of the surrogates, the identity comes nearest to what a change of the table does to the error.
+    coded, vjp = diff_jpeg_coding_vjp(
+        original, quality, ste=True, wrt=names, rounding="identity", **settings.coding(gray)
+    )
+    difference = coded - original
+    gradients = vjp(difference * np.float32(2 / image.size))
+    of_y, of_c = gradients.quantization_table_y, gradients.quantization_table_c
+    del vjp, original  # as large as the image many times over
+    error = float(np.square(difference).mean(dtype=np.float64))
+    luma = difference.astype(np.float64) if gray else np.einsum("ijk,k->ij", difference, np.array(LUMA))
+    size = len(jpeg_file(image, quality, settings))
+    return Measurement(
+        quality=quality,
+        psnr=decibels(error),
+        ssim=similarity(image, coded.astype(np.uint8)),
+        psnr_b=decibels(error + blocking_effect(coded)),
+        file_bytes=size,
+        bits_per_pixel=8 * size / math.prod(image.shape[:2]),
+        error_energy=frequency_energy(luma),
+        sensitivity_y=np.asarray(of_y, np.float64),
+        sensitivity_c=np.zeros((8, 8)) if of_c is None else np.asarray(of_c, np.float64),
+    )
+
+
+def coded_image(image: Pixels, quality: float, settings: Settings) -> Pixels:
+    """The image after JPEG, of the same shape."""
+    coded = diff_jpeg_coding(image.astype(np.float32), quality, ste=True, **settings.coding(image.ndim == 2))
+    return np.asarray(coded).astype(np.uint8)
+
+
+def jpeg_file(image: Pixels, quality: int, settings: Settings) -> bytes:
+    """The file that Pillow writes."""
+    options: dict[str, Any] = {} if image.ndim == 2 else {"subsampling": settings.subsampling}
+    tables = settings.tables()
+    qtables = [np.asarray(table, int).ravel().tolist() for table in (tables[:1] if image.ndim == 2 else tables)]
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality, qtables=qtables, **options)
+    return file.getvalue()
+
+
+# --- arguments and rows -----------------------------------------------------------------------------------------------
+
+
+def checked_image(image: ArrayLike) -> Pixels:
+    """The image as an array, if it is one of those that a study takes."""
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"image must be of uint8, levels 0..255, got {pixels.dtype}")
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)) or not pixels.size:
+        raise ValueError(f"image must have shape (H, W, 3) or (H, W), H and W from 1, got {pixels.shape}")
+    return np.ascontiguousarray(pixels)
+
+
+def checked_qualities(qualities: Iterable[int]) -> list[int]:
+    """Whole qualities, if they are."""
+    given = list(qualities)
+    for quality in given:
+        if isinstance(quality, bool) or quality not in range(1, 101):
+            raise ValueError(f"qualities must be whole numbers in 1..100, got {quality!r}")
+    return [int(quality) for quality in given]
+
+
+def rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
+    """The scalars of measurements as plain dicts, for a DataFrame or `csv.DictWriter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff.study import rows, study
+    >>> list(rows(study(np.zeros((16, 16), np.uint8), [50]))[0])
+    ['quality', 'psnr', 'ssim', 'psnr_b', 'file_bytes', 'bits_per_pixel']
+    """
+    names = ("quality", "psnr", "ssim", "psnr_b", "file_bytes", "bits_per_pixel")
+    return [{name: getattr(measurement, name) for name in names} for measurement in measurements]
+
+
+def frequency_rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
+    """The tables of measurements as plain dicts, one a quality and frequency: ``u`` is vertical, ``v`` horizontal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff.study import frequency_rows, study
+    >>> found = frequency_rows(study(np.zeros((16, 16), np.uint8), [50]))
+    >>> len(found), list(found[0])
+    (64, ['quality', 'u', 'v', 'error_energy', 'sensitivity_y', 'sensitivity_c'])
+    """
+    return [row for measurement in measurements for row in _frequencies(measurement)]
+
+
+def _frequencies(measurement: Measurement) -> Iterator[dict[str, float]]:
+    names = ("error_energy", "sensitivity_y", "sensitivity_c")
+    for u in range(8):
+        for v in range(8):
+            entries = {name: float(getattr(measurement, name)[u, v]) for name in names}
+            yield {"quality": measurement.quality, "u": u, "v": v, **entries}

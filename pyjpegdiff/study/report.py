@@ -1,0 +1,99 @@
+"""One page that shows a study, with everything it needs inside."""
+
+import base64
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import pyjpegdiff
+from pyjpegdiff.study.measurement import Measurement
+from pyjpegdiff.study.pictures import WorstBlock
+from pyjpegdiff.study.plots import COLORS, CURVES, DARK, LIGHT, Curves, FrequencyMap, curve_svg, hexadecimal, one_by_one
+from pyjpegdiff.study.settings import Settings
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+
+
+def report(
+    images: Sequence[dict[str, Any]],
+    curves: Curves,
+    maps: Sequence[FrequencyMap],
+    map_qualities: Sequence[int],
+    failures: Sequence[tuple[str, str]],
+    settings: Settings,
+) -> bytes:
+    """The page, in HTML.
+
+    Each of ``images`` has ``name``, ``size`` (width, height), ``note``, ``measurements`` and ``pictures``, the last of
+    them None for those that are not shown.
+    """
+    page = _environment().get_template("report.html.jinja").render(
+        images=images,
+        shown=[image for image in images if image["pictures"]],
+        figures=[
+            {"label": label, "light": curve_svg(measure, curves, LIGHT), "dark": curve_svg(measure, curves, DARK)}
+            for measure, label in CURVES.items()
+        ],
+        legend=list(zip(curves, COLORS, strict=False)) if one_by_one(curves) else [("median", COLORS[2])],
+        maps=[(shown, shown.colors(), scale_colors(shown)) for shown in maps],
+        map_qualities=map_qualities,
+        failures=failures,
+        settings=settings,
+        standard_tables=(settings.luma, settings.chroma) == (LUMINANCE, CHROMINANCE),
+        version=pyjpegdiff.__version__,
+    )  # fmt: skip
+    return page.encode()
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pyjpegdiff.study", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"uri": uri, "number": number, "kilobytes": kilobytes, "outline": outline}
+    environment.globals["at"] = at
+    return environment
+
+
+def scale_colors(shown: FrequencyMap) -> tuple[str, str, list[str]]:
+    """Lowest and highest value of a map's scale, and colors from one to the other."""
+    scale = shown.scale()
+    low, high = (float(limit) for limit in scale.get_clim() if limit is not None)
+    steps = [low * (high / low) ** (i / 8) for i in range(9)]
+    return f"{low:.1e}", f"{high:.1e}", [hexadecimal(scale, step) for step in steps]
+
+
+def uri(content: bytes, kind: str = "image/png") -> str:
+    """A file as an address."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """For people: infinite and missing values by their sign."""
+    return "-" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def kilobytes(size: int) -> str:
+    """For people."""
+    return f"{size / 1000:,.1f} kB"
+
+
+def outline(found: WorstBlock) -> str:
+    """Where the block lies in its surroundings, in CSS."""
+    block, around = found.block, found.around
+    sides = {
+        "left": (block.left - around.left) / around.width,
+        "top": (block.top - around.top) / around.height,
+        "width": block.width / around.width,
+        "height": block.height / around.height,
+    }
+    return ";".join(f"{side}:{share:.2%}" for side, share in sides.items())
+
+
+def at(measurements: Sequence[Measurement], quality: int) -> Measurement:
+    """The measurement at a quality."""
+    return next(m for m in measurements if m.quality == quality)

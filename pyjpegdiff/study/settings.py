@@ -1,0 +1,149 @@
+"""How a study codes its images: the choices that every row has in common, and the tables that people keep in files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, JpegImagePlugin
+
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+
+SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
+ARITHMETICS = ("libjpeg", "float")
+
+Entries = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides, beside image and quality, what is measured."""
+
+    subsampling: str = "4:2:0"
+    arithmetic: str = "libjpeg"
+    luma: Entries = LUMINANCE
+    chroma: Entries = CHROMINANCE
+
+    @classmethod
+    def of(
+        cls,
+        subsampling: str,
+        arithmetic: str,
+        quantization_table_y: ArrayLike | None,
+        quantization_table_c: ArrayLike | None,
+    ) -> "Settings":
+        """Of the arguments that `pyjpegdiff.study.study` takes, checked."""
+        if subsampling not in SUBSAMPLINGS:
+            raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLINGS)}, got {subsampling!r}")
+        if arithmetic not in ARITHMETICS:
+            raise ValueError(f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {arithmetic!r}")
+        luma = LUMINANCE if quantization_table_y is None else entries("quantization_table_y", quantization_table_y)
+        chroma = CHROMINANCE if quantization_table_c is None else entries("quantization_table_c", quantization_table_c)
+        return cls(subsampling, arithmetic, luma, chroma)
+
+    def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Of luma and chroma."""
+        return np.array(self.luma, np.float32), np.array(self.chroma, np.float32)
+
+    def coding(self, gray: bool) -> dict[str, Any]:
+        """Keywords of `pyjpegdiff.diff_jpeg_coding` for images with channels last, or none."""
+        luma, chroma = self.tables()
+        options = {"arithmetic": self.arithmetic, "quantization_table_y": luma, "channel_axis": None if gray else -1}
+        return options if gray else {**options, "quantization_table_c": chroma, "subsampling": self.subsampling}
+
+
+def entries(name: str, table: ArrayLike) -> Entries:
+    """A table as plain whole numbers, if it is one that a JPEG file can hold."""
+    values = np.asarray(table)
+    if values.shape != (8, 8):
+        raise ValueError(f"{name} must have shape (8, 8), got {values.shape}")
+    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise TypeError(f"{name} must hold numbers, got {values.dtype}")
+    wrong = (values != np.floor(values)) | (values < 1) | (values > 255)
+    if wrong.any():
+        raise ValueError(f"{name} must hold whole numbers in 1..255, got {values[wrong][0]}")
+    return tuple(tuple(int(value) for value in row) for row in values)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+class Tables(NamedTuple):
+    """Tables of luma and chroma as a file has them; None stands for the standard one."""
+
+    luma: Entries | None
+    chroma: Entries | None
+
+
+def read_tables(path: Path) -> Tables:
+    """Read quantization tables from a file.
+
+    Parameters
+    ----------
+    path : Path
+        One of
+
+        - JSON, ``{"luma": [[16, 11, ...], ...], "chroma": [[17, 18, ...], ...]}``, eight rows of eight; one that is
+          missing is the standard one;
+        - text as libjpeg's ``cjpeg -qtables`` takes it: whole numbers in natural order, row by row, ``#`` begins a
+          comment; 128 numbers are luma and chroma, 64 are both;
+        - a JPEG file, whose own tables are taken.
+
+    Returns
+    -------
+    Tables
+        With entries 1..255.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read, or is none of these.
+    """
+    content = path.read_bytes()
+    if content.startswith(b"\xff\xd8"):
+        return _jpeg_tables(path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("is neither a JPEG file nor text") from error
+    return _json_tables(text) if text.lstrip().startswith(("{", "[")) else _text_tables(text)
+
+
+def _jpeg_tables(path: Path) -> Tables:
+    with Image.open(path) as file:
+        if not isinstance(file, JpegImagePlugin.JpegImageFile):
+            raise ValueError("is not a JPEG file that Pillow can read")
+        found = [file.quantization[component[3]] for component in file.layer]
+    if len(found) not in (1, 3) or (len(found) == 3 and found[1] != found[2]):
+        raise ValueError("has other components than luma and chroma, or chroma tables that differ")
+    tables = [entries("its table", np.reshape(table, (8, 8))) for table in found[:2]]
+    return Tables(tables[0], tables[1] if len(tables) > 1 else None)
+
+
+def _json_tables(text: str) -> Tables:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON: {error}") from error
+    if not isinstance(found, dict) or not found or not found.keys() <= {"luma", "chroma"}:
+        raise ValueError('must be a JSON object with "luma", "chroma" or both, and nothing else')
+    try:
+        arrays = {name: np.asarray(table) for name, table in found.items()}
+    except ValueError as error:
+        raise ValueError("must hold tables of eight rows of eight numbers") from error
+    tables = {name: entries(f'"{name}"', array) for name, array in arrays.items()}
+    return Tables(tables.get("luma"), tables.get("chroma"))
+
+
+def _text_tables(text: str) -> Tables:
+    words = " ".join(line.partition("#")[0] for line in text.splitlines()).replace(",", " ").split()
+    try:
+        numbers = [int(word) for word in words]
+    except ValueError as error:
+        raise ValueError(f"must hold whole numbers: {error}") from error
+    if len(numbers) not in (64, 128):
+        raise ValueError(f"must hold 64 numbers, or 128 for luma and chroma, got {len(numbers)}")
+    first, last = np.reshape(numbers[:64], (8, 8)), np.reshape(numbers[-64:], (8, 8))
+    return Tables(entries("its first table", first), entries("its last table", last))

@@ -1,0 +1,233 @@
+"""A study of files of all kinds, whole."""
+
+import csv
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyjpegdiff.study import StoppedError, StudyError, batch, study, study_files, tasks
+from pyjpegdiff.study.batch import OUTPUTS
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (30, 40, 3), np.uint8)
+
+
+def save(path, pixels=RGB, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def written(out):
+    with (out / "measurements.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "in"
+
+
+def test_files_of_all_kinds(folder):
+    save(folder / "a" / "same name.png")
+    save(folder / "b" / "same name.png", RGB[::-1])
+    save(folder / "copy of a.bmp")
+    save(folder / "gray.tif", RGB[..., 0])
+    save(folder / "tiny <&>.png", RGB[:2, :3])
+    save(folder / "日本.png", np.dstack([RGB, RGB[..., :1]]))
+    (folder / "broken.png").write_bytes((folder / "a" / "same name.png").read_bytes()[:200])
+    (folder / "text.jpg").write_text("none")
+
+    found = study_files([Path("in"), "absent.png"], [90, 10, 90], "out", jobs=2)
+
+    names = [image.name for image in found.images]
+    assert names == ["in/copy of a.bmp", "in/gray.tif", "in/tiny <&>.png", "in/日本.png", "in/a/same name.png",
+                     "in/b/same name.png"]  # fmt: skip
+    assert sorted(failure.name for failure in found.failures) == ["absent.png", "in/broken.png", "in/text.jpg"]
+    assert dict(found.failures)["absent.png"] == "no such file"
+    rows = written(folder.parent / "out")
+    assert [(row["image"], row["quality"]) for row in rows] == [(name, q) for name in names for q in ("10", "90")]
+    by_name = {(row["image"], int(row["quality"])): row for row in rows}
+    for name, pixels in {"in/a/same name.png": RGB, "in/gray.tif": RGB[..., 0], "in/tiny <&>.png": RGB[:2, :3]}.items():
+        for want in study(pixels, [10, 90]):
+            row = by_name[name, want.quality]
+            for column in ("psnr", "ssim", "psnr_b", "bits_per_pixel"):
+                np.testing.assert_equal(float(row[column]), getattr(want, column))
+            assert int(row["file_bytes"]) == want.file_bytes
+            assert (int(row["height"]), int(row["width"])) == pixels.shape[:2]
+            assert int(row["channels"]) == (3 if pixels.ndim == 3 else 1)
+    assert by_name["in/日本.png", 10]["note"] == "transparency on white"
+    assert by_name["in/tiny <&>.png", 10]["ssim"] == "nan"
+    with (folder.parent / "out" / "frequencies.csv").open(encoding="utf-8", newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == 6 * 2 * 64
+    assert len(list(Path("out").glob("rows/*/*.json"))) == 5 * 2  # equal images are measured once
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted([*OUTPUTS, "rows", "study.json"])
+    page = Path("out", "report.html").read_text(encoding="utf-8")
+    for text in ("tiny &lt;&amp;&gt;.png", "日本.png", "a/same name.png", "absent.png", "no such file"):
+        assert text in page
+
+
+def test_infinite_and_missing_numbers_in_csv(folder):
+    save(folder / "flat.png", np.full((3, 3), 128, np.uint8))
+    study_files([folder], [50], "out")
+    (row,) = written(Path("out"))
+    assert (row["psnr"], row["psnr_b"], row["ssim"]) == ("inf", "inf", "nan")
+    np.testing.assert_array_equal([float(row["psnr"]), float(row["ssim"])], [np.inf, np.nan])
+
+
+def test_rows_are_not_measured_again(folder, monkeypatch):
+    save(folder / "a.png")
+    measured = []
+    real = batch.measure_row
+    monkeypatch.setattr(batch, "measure_row", lambda row: measured.append((row.image.name, row.quality)) or real(row))
+    study_files(["in"], [10, 90], "out")
+    before = {name: Path("out", name).read_bytes() for name in OUTPUTS}
+    assert measured == [("in/a.png", 10), ("in/a.png", 90)]
+
+    study_files(["in"], [10, 90], "out")
+    assert len(measured) == 2
+    assert {name: Path("out", name).read_bytes() for name in OUTPUTS} == before
+
+    save(folder / "b.png", RGB[::-1])
+    with pytest.raises(StudyError, match=r"differs in qualities$"):
+        study_files(["in"], [10, 50, 90], "out")
+    assert {name: Path("out", name).read_bytes() for name in OUTPUTS} == before
+    study_files(["in"], [10, 50, 90], "out", overwrite=True)
+    assert measured[2:] == [("in/a.png", 50), ("in/b.png", 10), ("in/b.png", 50), ("in/b.png", 90)]
+
+    save(folder / "a.png", RGB[:, ::-1])  # other content under the same name
+    study_files(["in"], [10, 50, 90], "out")
+    assert len(measured) == 9
+
+
+def test_outputs_are_not_inputs(folder):
+    save(folder / "a.png")
+    for _ in range(2):
+        found = study_files(["in"], [50], "in/out")
+        assert [image.name for image in found.images] == ["in/a.png"]
+
+
+def test_an_image_that_changes_meanwhile_is_left_out(folder):
+    for name in "abc":
+        save(folder / f"{name}.png", np.roll(RGB, ord(name), 0))
+
+    def progress(phase, done, total):
+        if (phase, done) == ("measuring", 0):
+            save(folder / "b.png", RGB[:, ::-1])
+            (folder / "c.png").unlink()
+
+    found = study_files(["in"], [50], "out", progress=progress)
+    assert [image.name for image in found.images] == ["in/a.png"]
+    assert found.failures == [("in/b.png", "changed while it was studied"), ("in/c.png", "no such file")]
+
+
+def test_too_little_memory_leaves_out_the_image_alone(folder, monkeypatch):
+    save(folder / "a.png")
+    save(folder / "copy.png")
+    save(folder / "b.png", RGB[:8])
+    real = tasks.measure
+
+    def measure(pixels, *rest):
+        if pixels.size == RGB.size:
+            raise MemoryError
+        return real(pixels, *rest)
+
+    monkeypatch.setattr(tasks, "measure", measure)
+    found = study_files(["in"], [50], "out")
+    assert [image.name for image in found.images] == ["in/b.png"]
+    assert found.failures == [(f"in/{name}.png", "does not fit into memory") for name in ("a", "copy")]
+
+
+def test_nothing_to_study_leaves_nothing(folder):
+    folder.mkdir()
+    (folder / "text.png").write_text("none")
+    for paths in (["in"], ["absent"], [folder]):
+        with pytest.raises(StudyError, match="no image that can be read"):
+            study_files(paths, [50], "out")
+    assert not Path("out").exists()
+
+
+def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
+    save(folder / "a.png")
+    save(folder / "shut" / "b.png")
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "shut":  # permissions would not stop root
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = study_files(["in"], [50], "out")
+    assert [image.name for image in found.images] == ["in/a.png"]
+    assert found.failures == [("in/shut", "is a folder, and cannot be listed")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_in_a_circle_and_to_the_same_file(folder):
+    save(folder / "a.png")
+    (folder / "loop").symlink_to(folder)
+    (folder / "b.png").symlink_to("a.png")
+    (folder / "dangling.png").symlink_to("absent.png")
+    found = study_files(["in"], [50], "out")
+    assert [image.name for image in found.images] == ["in/a.png"]
+    assert found.failures == [("in/dangling.png", "no such file")]
+
+
+def test_many_images_show_those_that_suffer_most(folder, monkeypatch):
+    monkeypatch.setattr(batch, "SHOWN", 2)
+    for strength in (0, 10, 20, 30):
+        pixels = (128 + RNG.normal(0, 1, (24, 24)) * strength).clip(0, 255).astype(np.uint8)
+        save(folder / f"{strength}.png", pixels)
+    study_files(["in"], [50], "out")
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert [name for name in ("0", "10", "20", "30") if f"<h3>{name}.png</h3>" in page] == ["20", "30"]
+    assert "The 2 of lowest PSNR; all 4 are in measurements.csv." in page
+
+
+def test_stopped_between_rows_and_gone_on_with(folder):
+    save(folder / "a.png")
+    qualities = list(range(10, 100, 10))
+
+    def progress(phase, done, total):
+        if (phase, done) == ("measuring", 3):
+            signal.raise_signal(signal.SIGINT)
+
+    told = []
+    with pytest.raises(StoppedError, match="stopped while measuring"):
+        study_files(["in"], qualities, "out", progress=progress, stopping=lambda: told.append(1))
+    assert told == [1]
+    assert len(list(Path("out").glob("rows/*/*.json"))) == 3
+    assert not Path("out/report.html").exists()
+    begun = []
+    study_files(["in"], qualities, "out", progress=lambda *state: begun.append(state))
+    assert ("measuring", 3, 9) in begun
+    assert ("measuring", 2, 9) not in begun
+    shutil.copytree("out", "stopped")
+    study_files(["in"], qualities, "whole")
+    for name in OUTPUTS:
+        assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"paths": []}, "paths must not be empty"),
+        ({"qualities": []}, "qualities must not be empty"),
+        ({"qualities": [101]}, "qualities.*101"),
+        ({"jobs": 0}, "jobs must be a whole number from 1, got 0"),
+        ({"jobs": 1.5}, "jobs.*1.5"),
+        ({"subsampling": "4:1:1"}, "subsampling"),
+    ],
+)
+def test_bad_arguments(tmp_path, change, says):
+    with pytest.raises(ValueError, match=says):
+        study_files(**{"paths": ["x.png"], "qualities": [50], "out": tmp_path / "out", **change})
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,203 @@
+"""Every odd kind of image is read as documented, or refused with the reason."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyjpegdiff.study.files import Input, UnreadableError, find, printable, read_image
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (12, 20, 3), np.uint8)
+GRAY = RGB[..., 0]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "image.png"
+
+
+def test_rgb_and_gray_are_read_as_they_are(path):
+    Image.fromarray(RGB).save(path)
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, RGB)
+    assert read.note == ""
+    Image.fromarray(GRAY).save(path)
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, GRAY)
+    assert read.note == ""
+
+
+def test_digest_is_of_the_pixels(tmp_path):
+    for name in ("a.png", "b.bmp"):
+        Image.fromarray(RGB).save(tmp_path / name)
+    Image.fromarray(RGB.reshape(20, 12, 3)).save(tmp_path / "c.png")
+    a, b, c = (read_image(tmp_path / name).digest for name in ("a.png", "b.bmp", "c.png"))
+    assert a == b != c
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_as_exif_says(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo.png"
+    Image.fromarray(RGB).save(path, exif=exif)
+    mirrored = RGB.swapaxes(0, 1)
+    upright = {1: RGB, 2: RGB[:, ::-1], 3: RGB[::-1, ::-1], 4: RGB[::-1],
+               5: mirrored, 6: mirrored[:, ::-1], 7: mirrored[::-1, ::-1], 8: mirrored[::-1]}  # fmt: skip
+    np.testing.assert_array_equal(read_image(path).pixels, upright[orientation])
+
+
+def test_transparency_is_laid_on_white(path):
+    alpha = RNG.integers(0, 256, (12, 20), np.uint8)
+    alpha[0] = 0
+    alpha[1] = 255
+    Image.fromarray(np.dstack([RGB, alpha])).save(path)
+    read = read_image(path)
+    want = (RGB * (alpha[..., np.newaxis] / 255)) + 255 - alpha[..., np.newaxis]
+    assert np.abs(read.pixels - want).max() <= 1  # Pillow rounds twice
+    assert (read.pixels[0] == 255).all()
+    np.testing.assert_array_equal(read.pixels[1], RGB[1])
+    assert read.note == "transparency on white"
+    Image.merge("LA", (Image.fromarray(GRAY), Image.fromarray(alpha))).save(path)
+    read = read_image(path)
+    assert read.pixels.ndim == 2
+    np.testing.assert_array_equal(read.pixels[1], GRAY[1])
+
+
+def test_palette(path):
+    image = Image.fromarray(RGB).quantize(16)
+    image.save(path)
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, np.array(image.convert("RGB")))
+    assert read.note == "palette converted to RGB"
+    image.save(path, transparency=3)
+    read = read_image(path)
+    assert (read.pixels[np.array(image) == 3] == 255).all()
+    assert read.note == "transparency on white"
+
+
+def test_bilevel_is_gray(path):
+    Image.fromarray(GRAY > 100).save(path)
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, np.where(GRAY > 100, 255, 0))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
+    path = tmp_path / f"deep.{suffix}"
+    samples = RNG.integers(0, 65536, (12, 20), np.uint16)
+    samples[0, :3] = 0, 65535, 256
+    Image.fromarray(samples).save(path)
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, np.round(samples / 257).astype(np.uint8))
+    assert read.note == "16 bits scaled to 8"
+
+
+def test_16_bit_rgb_is_noted(path):
+    cv2 = pytest.importorskip("cv2")
+    samples = RNG.integers(0, 65536, (12, 20, 3), np.uint16)
+    path.write_bytes(cv2.imencode(".png", samples[..., ::-1])[1].tobytes())
+    read = read_image(path)
+    assert np.abs(read.pixels - samples / 257).max() <= 1  # Pillow takes the high bytes
+    assert read.note == "16 bits scaled to 8"
+
+
+def test_cmyk_is_converted(tmp_path):
+    path = tmp_path / "print.tif"
+    image = Image.fromarray(RGB).convert("CMYK")
+    image.save(path)
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, RGB)
+    assert read.note == "CMYK converted to RGB"
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_of_an_animation_the_first_frame(tmp_path, suffix):
+    path = tmp_path / f"moving.{suffix}"
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "lime", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    read = read_image(path)
+    assert (read.pixels == (255, 0, 0)).all()
+    assert read.note.startswith("first of 3 frames")
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "says"),
+    [("F", 0.5, "floating-point samples, whose range"), ("I", 70_000, "32-bit samples, whose range")],
+)
+def test_unknown_ranges_are_refused(tmp_path, mode, value, says):
+    path = tmp_path / "numbers.tif"
+    Image.new(mode, (9, 9), value).save(path)
+    with pytest.raises(UnreadableError, match=says):
+        read_image(path)
+
+
+def test_what_cannot_be_read(tmp_path):
+    with pytest.raises(UnreadableError, match=r"^no such file$"):
+        read_image(tmp_path / "absent.png")
+    with pytest.raises(UnreadableError, match=r"^is a folder, and cannot be listed$"):
+        read_image(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+        with pytest.raises(UnreadableError, match=r"^is not a regular file$"):
+            read_image(tmp_path / "pipe")
+    path = tmp_path / "text.png"
+    path.write_text("not an image")
+    with pytest.raises(UnreadableError, match=r"^cannot identify image file it$"):
+        read_image(path)
+    path.write_bytes(b"")
+    with pytest.raises(UnreadableError, match="cannot identify"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "tif", "bmp"])
+def test_truncated_anywhere(tmp_path, suffix):
+    """Where a decoder does not notice, it may only be within the last bytes of the file."""
+    path = tmp_path / f"cut.{suffix}"
+    Image.fromarray(RGB.repeat(8, 0).repeat(8, 1)).save(path)
+    content = path.read_bytes()
+    for length in np.linspace(0, 0.95 * len(content), 15).astype(int):
+        path.write_bytes(content[:length])
+        with pytest.raises(UnreadableError):
+            read_image(path)
+
+
+def test_decompression_bomb(path, monkeypatch):
+    Image.new("L", (400, 300)).save(path)
+    for limit in (119_999, 1_000):  # where Pillow warns, and where it refuses
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(UnreadableError, match=r"too large: .*120000"):
+            read_image(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120_000)
+    assert read_image(path).pixels.shape == (300, 400)
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+def test_folders_at_any_depth_each_file_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = ["b.png", "a.jpg", "deep/er/c.TIF", ".hidden.png", ".git/d.png", "notes.txt", "out/report.png", "x/b.png"]
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = find([tmp_path / "x/b.png", tmp_path, tmp_path / "notes.txt"], tmp_path / "out")
+    names = [one.path.relative_to(tmp_path).as_posix() for one in found]
+    assert names == ["x/b.png", "a.jpg", "b.png", "deep/er/c.TIF", "notes.txt"]
+
+
+def test_absent_files_are_kept_to_be_reported(tmp_path):
+    absent = tmp_path / "absent.png"
+    assert list(find([absent], tmp_path / "out")) == [Input(absent.as_posix(), absent)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_are_no_text_or_steer_a_terminal(tmp_path):
+    for raw in (b"caf\xc3\xa9.png", b"\xff.png", b"a\x1b[31m\n.png"):
+        (tmp_path / os.fsdecode(raw)).touch()
+    names = [found.name.rpartition("/")[2] for found in find([tmp_path], tmp_path / "out")]
+    assert sorted(names) == sorted(["café.png", r"\udcff.png", r"a\x1b[31m\n.png"])
+    assert printable("日本 <&>") == "日本 <&>"

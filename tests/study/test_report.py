@@ -1,0 +1,81 @@
+"""The page needs no network, shows what it is given, and no name can break it."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+
+from pyjpegdiff.study import plots, study
+from pyjpegdiff.study.pictures import picture
+from pyjpegdiff.study.report import number, report
+from pyjpegdiff.study.settings import Settings
+
+EVIL = '<script>alert("1")</script> & "\'.png'
+VOID = {"meta", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are nested, and collects what a browser would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.addresses, self.tags, self.text = [], [], [], ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "srcset", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+def page_of(image, name, failures=(), pictures=True):
+    measurements = study(image, (10, 90))
+    curves = {name: measurements}
+    maps = plots.frequency_maps([(image[..., 0].size, measurements)], [10, 90])
+    shown = picture(image, [10, 90], 90, Settings()) if pictures else None
+    images = [{"name": name, "size": image.shape[1::-1], "note": "a note <b>", "measurements": measurements,
+               "pictures": shown}]  # fmt: skip
+    return report(images, curves, maps, [10, 90], failures, Settings()).decode(), measurements
+
+
+def test_page_is_whole_in_itself():
+    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    text, measurements = page_of(image, EVIL, [("bad <i>.png", "is <no> image")])
+    page = Page(text)
+    assert page.open == ["html"] or not page.open
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert sum(address.startswith("data:image/png") for address in page.addresses) == 4 + 2 * 4
+    assert "http" not in re.sub(r"data:[^\"]*", "", text)
+    assert "url(" not in text
+    assert "script" not in page.tags
+    for shown in (EVIL, "a note <b>", "bad <i>.png", "is <no> image"):
+        assert shown in page.text
+    for row in measurements:
+        assert f"{row.psnr:.2f}" in page.text
+        assert f"{row.ssim:.4f}" in page.text
+    assert text.count("background:#") >= 2 * 3 * 64
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_page_of_a_tiny_image_and_of_one_that_lost_nothing():
+    for image in (np.zeros((1, 1, 3), np.uint8), np.full((20, 20, 3), 128, np.uint8)):
+        text, _ = page_of(image, "image")
+        assert "∞" in Page(text).text
+
+
+def test_images_that_are_not_shown_are_counted():
+    text, _ = page_of(np.zeros((9, 9, 3), np.uint8), "image", pictures=False)
+    assert "The 0 of lowest PSNR; all 1 are in measurements.csv." in Page(text).text
+
+
+def test_numbers():
+    assert [number(value) for value in (1.234, float("inf"), float("nan"))] == ["1.23", "∞", "-"]

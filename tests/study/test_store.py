@@ -1,0 +1,100 @@
+"""Rows survive what may happen to them, and studies are not mixed."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+
+from pyjpegdiff.study.measurement import Measurement
+from pyjpegdiff.study.settings import Settings
+from pyjpegdiff.study.store import Store, StudyError, write_whole
+
+ROW = Measurement(50, math.inf, math.nan, 30.1, 123, 0.1, *np.random.default_rng(0).normal(size=(3, 8, 8)))
+
+
+def opened(folder, settings=None, qualities=(50,), paths=(), overwrite=False):
+    store = Store(folder, settings or Settings())
+    store.plan(paths, qualities, ["report.html"], overwrite)
+    store.open()
+    return store
+
+
+def test_a_row_comes_back_as_it_was(tmp_path):
+    opened(tmp_path).save("abc", ROW)
+    found = opened(tmp_path).load("abc", 50)
+    for name, value in vars(ROW).items():
+        np.testing.assert_array_equal(getattr(found, name), value)
+
+
+def test_rows_of_other_images_qualities_and_settings_are_others(tmp_path):
+    store = opened(tmp_path)
+    store.save("abc", ROW)
+    assert store.load("abd", 50) is None
+    assert store.load("abc", 51) is None
+    for other in (Settings(subsampling="4:4:4"), Settings(arithmetic="float"), Settings(luma=Settings().chroma)):
+        assert opened(tmp_path, other, overwrite=True).load("abc", 50) is None
+    assert opened(tmp_path, overwrite=True).load("abc", 50) is not None
+
+
+def test_what_is_left_of_a_row_is_no_row(tmp_path):
+    store = opened(tmp_path)
+    store.save("abc", ROW)
+    (path,) = tmp_path.glob("rows/*/*.json")
+    content = path.read_bytes()
+    for damaged in (b"", content[:100], b"[]", b"{}", content.replace(b"psnr_b", b"psnr_c")):
+        path.write_bytes(damaged)
+        assert store.load("abc", 50) is None
+
+
+def test_another_study_is_refused_unless_told(tmp_path):
+    opened(tmp_path, paths=[tmp_path / "a"])
+    opened(tmp_path, paths=[tmp_path / "a"])
+    with pytest.raises(StudyError, match=r"differs in qualities, paths$"):
+        opened(tmp_path, qualities=(50, 60), paths=[tmp_path / "b"])
+    with pytest.raises(StudyError, match=r"differs in setting subsampling, setting luma, paths$"):
+        opened(tmp_path, Settings(subsampling="4:2:2", luma=Settings().chroma))
+    opened(tmp_path, qualities=(50, 60), overwrite=True)
+    opened(tmp_path, qualities=(50, 60))
+
+
+def test_a_file_that_is_there_is_refused_unless_told(tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(StudyError, match=r"has files that a study would replace: report\.html"):
+        opened(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    opened(tmp_path, overwrite=True)
+
+
+def test_a_plan_that_is_none(tmp_path):
+    for content in ("{", "[]", "5"):
+        (tmp_path / "study.json").write_text(content)
+        with pytest.raises(StudyError, match="study"):
+            opened(tmp_path)
+
+
+def test_abandoned_halves_are_removed_and_young_ones_are_not(tmp_path):
+    opened(tmp_path).save("abc", ROW)
+    (path,) = tmp_path.glob("rows/*/*.json")
+    old, young = (path.with_name(f".x.{number}.partial") for number in (1, 2))
+    old.touch()
+    young.touch()
+    os.utime(old, (1, 1))
+    opened(tmp_path)
+    assert (old.exists(), young.exists(), path.exists()) == (False, True, True)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_whole(path, b"before")
+
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(path), "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]

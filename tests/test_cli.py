@@ -1,0 +1,296 @@
+"""The command line as its users meet it: in a process of its own, where a warning is an error."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from pyjpegdiff.cli import command, qualities_of
+from tests.photos import photo, pillow, pillow_file
+
+RUN = [sys.executable, "-W", "error", "-m", "pyjpegdiff"]
+RGB = photo("chelsea")[100:180, 100:200]
+
+
+def pyjpegdiff(*arguments, **options):
+    """In this process: quick."""
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], **options)
+
+
+def pixels(path):
+    with Image.open(path) as file:
+        return np.array(file)
+
+
+@pytest.fixture
+def image(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which the command line sets
+    path = tmp_path / "image.png"
+    Image.fromarray(RGB).save(path)
+    return path
+
+
+# --- code -------------------------------------------------------------------------------------------------------------
+
+
+def test_code_writes_what_pillow_makes_of_it(image, tmp_path):
+    for options, want in (
+        ([], pillow(RGB, 30)),
+        (["--subsampling", "4:4:4"], pillow(RGB, 30, "4:4:4")),
+        (["--tables", image.with_suffix(".txt")], pillow(RGB, 30, qtables=[list(range(1, 65))] * 2)),
+    ):
+        image.with_suffix(".txt").write_text(" ".join(map(str, range(1, 65))))
+        out = tmp_path / f"out{len(options)}.png"
+        out.unlink(missing_ok=True)
+        done = pyjpegdiff("code", image, out, "--quality", 30, *options)
+        assert done.exit_code == 0, done.output
+        np.testing.assert_array_equal(pixels(out), want)
+        assert "at quality 30: PSNR " in done.output
+
+
+def test_code_keeps_gray_gray_and_says_what_it_converted(image, tmp_path):
+    Image.fromarray(np.dstack([RGB[..., 0], RGB[..., 1]])).save(image)
+    done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", "72.5", "--arithmetic", "float")
+    assert done.exit_code == 0
+    assert "(transparency on white) at quality 72.5" in done.output
+    with Image.open(tmp_path / "out.png") as coded:
+        assert coded.mode == "L"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["absent.png", "out.png", "--quality", "5"], "absent.png: no such file"),
+        (["image.png", "out.jpg", "--quality", "5"], "must end in .png"),
+        (["image.png", "out", "--quality", "5"], "must end in .png"),
+        (["image.png", "there.png", "--quality", "5"], "there.png exists; --overwrite replaces it"),
+        (["image.png", "image.png", "--quality", "5", "--overwrite"], "would replace the image it is made of"),
+        (["image.png", "no/folder.png", "--quality", "5"], "cannot write no/folder.png: No such file or directory"),
+        (["image.png", "out.png", "--quality", "0"], "0.0 is not in the range 1<=x<=100"),
+        (["image.png", "out.png"], "Missing option '--quality'"),
+        (["image.png", "out.png", "--quality", "5", "--tables", "there.png"], "neither a JPEG file nor text"),
+        (["image.png", "out.png", "--quality", "5", "--tables", "absent"], "absent: No such file or directory"),
+        (["image.png", "out.png", "--quality", "5", "--max-megapixels", "0.001"], "too large"),
+    ],
+)
+def test_code_that_cannot_be_done(image, monkeypatch, arguments, says):
+    monkeypatch.chdir(image.parent)
+    there = Path("there.png")
+    there.write_bytes(image.read_bytes())
+    done = pyjpegdiff("code", *arguments)
+    assert done.exit_code == 2
+    assert says in done.output
+    assert sorted(path.name for path in image.parent.iterdir()) == ["image.png", "there.png"]
+    assert there.read_bytes() == image.read_bytes()
+
+
+def test_code_overwrites_when_told(image, tmp_path):
+    out = tmp_path / "there.png"
+    out.write_text("mine")
+    assert pyjpegdiff("code", image, out, "--quality", 30, "--overwrite").exit_code == 0
+    np.testing.assert_array_equal(pixels(out), pillow(RGB, 30))
+
+
+# --- study ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("75", [75]),
+        ("5:95:5", list(range(5, 100, 5))),
+        ("10,50,90", [10, 50, 90]),
+        ("90,10:14,12", [10, 11, 12, 13, 14, 90]),
+        ("1:100:50", [1, 51]),
+    ],
+)
+def test_quality_lists(text, want):
+    assert qualities_of(None, None, text) == want
+
+
+@pytest.mark.parametrize("text", ["", "a", "5:", "5:95:5:1", "0", "101", "95:5", "5:95:0", "5:95:-5", "7.5", "5,,6"])
+def test_what_is_no_quality_list(text, tmp_path):
+    done = pyjpegdiff("study", "x.png", "--out", tmp_path / "out", "--quality", text)
+    assert done.exit_code == 2
+    assert "Invalid value for '--quality'" in done.output
+
+
+def test_study_tells_what_it_left_out(image, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(RGB).quantize(9).save("palette.png")
+    Path("broken.jpg").write_bytes(pillow_file(RGB, 50)[:300])
+    arguments = ["study", ".", "--out", "out", "--quality", "10,90", "--jobs", "1"]
+    done = pyjpegdiff(*arguments)
+    assert done.exit_code == 1
+    assert done.stdout == "2 images at 2 qualities: out/report.html\n"
+    note, left_out = done.stderr.splitlines()
+    assert note == "note: palette.png: palette converted to RGB"
+    assert left_out.startswith("left out: broken.jpg: ")
+    Path("broken.jpg").unlink()
+    assert pyjpegdiff(*arguments).exit_code == 0
+    done = pyjpegdiff(*arguments, "--subsampling", "4:4:4")
+    assert done.exit_code == 2
+    assert "out holds a study that differs in setting subsampling; --overwrite replaces it" in done.stderr
+    assert pyjpegdiff(*arguments, "--subsampling", "4:4:4", "--overwrite").exit_code == 0
+
+
+def test_study_that_cannot_be_done(image, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for arguments, says in (
+        (["absent.png", "--out", "out"], "no image that can be read\n  absent.png: no such file"),
+        (["image.png", "--out", "file"], "cannot write file"),
+        (["image.png"], "Missing option '--out'"),
+        (["--out", "out"], "Missing argument 'PATH...'"),
+        (["image.png", "--out", "out", "--jobs", "0"], "0 is not in the range"),
+        (["image.png", "--out", "out", "--max-megapixels", "0.001"], "image.png: too large: "),
+    ):
+        done = pyjpegdiff("study", *arguments)
+        assert done.exit_code == 2, done.output
+        assert says in done.output
+        assert not Path("out").exists()
+
+
+def test_nothing_that_was_there_is_replaced_unasked(image, tmp_path):
+    (tmp_path / "measurements.csv").write_text("mine")
+    done = pyjpegdiff("study", image, "--out", tmp_path, "--quality", "50")
+    assert done.exit_code == 2
+    assert "has files that a study would replace: measurements.csv" in done.output
+    assert (tmp_path / "measurements.csv").read_text() == "mine"
+
+
+# --- as processes -----------------------------------------------------------------------------------------------------
+
+
+def test_study_needs_no_torch_and_no_warning(image, tmp_path):
+    code = (
+        "import sys\nfrom pyjpegdiff.__main__ import main\n"
+        "try:\n    main()\nfinally:\n    assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, "study", str(image), "--out", "out", "--quality", "50"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "1 image at 1 quality: out/report.html\n"
+
+
+def test_help_teaches():
+    for arguments, words in (
+        ([], ["Examples:", "code", "study"]),
+        (["code"], ["Examples:", "--quality", "cjpeg -qtables"]),
+        (["study"], ["Examples:", "--quality 10,50,90", "Ctrl-C", "Exits with 0", "report.html"]),
+    ):
+        done = subprocess.run([*RUN, *arguments, "--help"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in words)
+
+
+def test_without_the_extra_it_says_what_to_install():
+    code = "import sys; sys.modules['click'] = None; from pyjpegdiff.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == 'pyjpegdiff: click is not installed; run: pip install "pyjpegdiff[cli]"\n'
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("astronaut", "coffee"):
+        Image.fromarray(photo(name)[:256, :256]).save(folder / f"{name}.png")
+    return folder
+
+
+def begin(folder, out, jobs, *options):
+    """A study in a process group of its own, as a shell starts it, when it has measured some rows."""
+    command = [*RUN, "study", folder.name, "--out", out, "--jobs", str(jobs), *options]
+    process = subprocess.Popen(
+        command, cwd=folder.parent, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while len(rows(folder.parent / out)) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def rows(out):
+    return {path: path.stat().st_mtime_ns for path in out.glob("rows/*/*.json")}
+
+
+def assert_nobody_is_left(process):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("a process of the study is still there")
+
+
+posix = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+
+
+@posix
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGTERM)])
+def test_interrupted_and_resumed(photos, tmp_path, jobs, number):
+    process = begin(photos, "out", jobs)
+    # Ctrl-C goes to the whole group, `kill` to the one process.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines() == [
+        "Stopping after the rows under way; Ctrl-C again stops at once.",
+        "Stopped. What is measured is kept in out; the same command goes on from there.",
+    ]
+    assert_nobody_is_left(process)
+    kept = rows(tmp_path / "out")
+    assert 3 <= len(kept) < 38
+    assert not list(tmp_path.glob("out/**/*.partial"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["rows", "study.json"]
+
+    done = subprocess.run(
+        [*RUN, "study", "photos", "--out", "out", "--jobs", "2"], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    after = rows(tmp_path / "out")
+    assert len(after) == 38
+    assert {path: after[path] for path in kept} == kept  # none was written again
+    if jobs == 1:
+        done = subprocess.run([*RUN, "study", "photos", "--out", "whole"], cwd=tmp_path, timeout=120)
+        assert done.returncode == 0
+        for name in ("measurements.csv", "frequencies.csv", "report.html"):
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@posix
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    """While the rows of a large image are under way, which would take seconds."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(RGB).save(folder / "a.png")
+    Image.fromarray(np.tile(photo("astronaut"), (5, 5, 1))).save(folder / "b.png", compress_level=1)
+    process = begin(folder, "out", 2, "--quality", "30:50:10")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr.readline().startswith("Stopping after the rows under way")
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "Stopped. What is measured is kept in out; the same command goes on from there.\n"
+    assert_nobody_is_left(process)
+    assert 3 <= len(rows(tmp_path / "out")) < 6
+
+
+@posix
+def test_a_parent_that_is_killed_leaves_nobody(photos):
+    process = begin(photos, "out", 2)
+    process.kill()
+    process.communicate(timeout=60)
+    assert_nobody_is_left(process)
