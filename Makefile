@@ -24,7 +24,7 @@ format: .venv/test.stamp ## Apply what `lint` would ask for
 	$(BIN)/ruff format .
 
 docs: .venv/docs.stamp ## Build the manual into build/docs, which runs the code of every page
-	$(BIN)/python -m sphinx --fail-on-warning --fresh-env --jobs 2 docs build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs build/docs
 
 bench: .venv/bench.stamp ## Measure speed and memory beside what a user would pick instead
 	$(BIN)/python -m benchmarks $(BENCH)
