@@ -1,6 +1,7 @@
-"""What the tutorials judge by: the files that Pillow writes, what it reads back, and how far that is from the photo."""
+"""What the tutorials judge by: files that Pillow writes, and what it reads back."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,14 +10,20 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 
 
-def jpeg_file(image: Pixels, quality: int | None = None, tables: list[ArrayLike] | None = None) -> bytes:
-    """The JPEG file of uint8 (H, W, 3) or (H, W), at a quality or with quantization tables; both in row order."""
-    # Without a quality, Pillow takes tables as they are.
-    options = {"quality": quality, "qtables": tables and [np.ravel(table).astype(int).tolist() for table in tables]}
+def jpeg_file(
+    image: Pixels,
+    quality: int | None = None,
+    tables: list[NDArray[Any]] | None = None,
+) -> bytes:
+    """The JPEG file of uint8 (H, W, 3) or (H, W), at a quality or by given tables.
+
+    Both Pillow and pyjpegdiff hold tables row by row; zig-zag order is for files.
+    """
+    options: dict[str, Any] = {} if quality is None else {"quality": quality}
+    if tables is not None:  # as they are: Pillow scales them only if quality is given
+        options["qtables"] = [table.astype(int).ravel().tolist() for table in tables]
     file = io.BytesIO()
-    Image.fromarray(image).save(
-        file, "JPEG", optimize=True, **{key: value for key, value in options.items() if value is not None}
-    )
+    Image.fromarray(image).save(file, "JPEG", optimize=True, **options)
     return file.getvalue()
 
 
@@ -27,4 +34,5 @@ def read(file: bytes) -> Pixels:
 
 def psnr(a: ArrayLike, b: ArrayLike) -> float:
     """Peak signal-to-noise ratio in dB."""
-    return float(10 * np.log10(255**2 / np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)))
+    error = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    return float(10 * np.log10(255**2 / np.mean(error**2)))
