@@ -20,6 +20,7 @@ release = version = pyjpegdiff.__version__
 extensions = ["mathml", "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_ext"]
 default_role = "py:obj"  # single backticks in docstrings
+highlight_language = "none"  # of blocks that do not name one
 
 # --- pages ------------------------------------------------------------------------------------------------------------
 

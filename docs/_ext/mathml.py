@@ -22,8 +22,9 @@ def inline(self: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(self: HTML5Translator, node: nodes.math_block) -> None:
-    """Write an equation of its own."""
-    self.body.append(f'<div class="math">{convert(node.astext(), block=True)}</div>\n')
+    r"""Write equations of their own; what ``\qquad`` separates may go to the next line where space is short."""
+    parts = (convert(part, block=True) for part in node.astext().split(r"\qquad"))
+    self.body.append(f'<div class="math">{"".join(parts)}</div>\n')
     raise nodes.SkipNode
 
 

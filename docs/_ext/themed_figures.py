@@ -7,10 +7,11 @@ alternative text: what ``figure.set_label`` was given.
 import html
 import io
 import re
+from typing import Any
 
-import matplotlib as mpl
 from cycler import cycler
 from IPython.core.getipython import get_ipython
+from matplotlib import style
 from matplotlib.figure import Figure
 
 INK = "#1a2b3c"
@@ -18,7 +19,7 @@ INK = "#1a2b3c"
 COLORS = ["#3b8bc4", "#e07b39", "#4aa564", "#a373d1", "#e0457b", "#8a8a8a"]
 """Legible on white and on near black."""
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -54,21 +55,20 @@ def to_html(figure: Figure) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # The viewBox keeps the proportions, the style sheet decides the width.
-    width = re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)
-    svg = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', rf'\1 role="img" aria-label="{html.escape(figure.get_label())}"', svg, 1)
-    points = float(width[1]) if width else 500.0
-    return f'<div class="figure" style="--width: {points * 4 / 3:.0f}px">{svg}</div>'
+    head, _, rest = svg[svg.index("<svg") :].replace(INK, "currentColor").partition(">")
+    points = re.search(r' width="([\d.]+)pt"', head)
+    width = float(points[1]) * 4 / 3 if points else 700
+    # The viewBox keeps the proportions; the style sheet decides the width.
+    head = re.sub(r' (width|height)="[\d.]+pt"', "", head)
+    label = html.escape(str(figure.get_label()))
+    return f'<div class="figure" style="--width: {width:.0f}px">{head} role="img" aria-label="{label}">{rest}</div>'
 
 
 def install() -> None:
     """Set the style, and let IPython display figures by `to_html` alone."""
-    mpl.rcParams.update(STYLE)
     shell = get_ipython()
     shell.run_line_magic("matplotlib", "inline")
-    mpl.rcParams.update(STYLE)  # over what the inline backend set
+    style.use(STYLE)  # over what the inline backend set
     shell.run_line_magic("config", "InlineBackend.figure_formats = set()")
     shell.run_line_magic("config", "InlineBackend.print_figure_kwargs = {}")
     shell.display_formatter.formatters["text/html"].for_type(Figure, to_html)
