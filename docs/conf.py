@@ -17,7 +17,7 @@ author = "The pyjpegdiff developers"
 copyright = author  # noqa: A001
 release = version = pyjpegdiff.__version__
 
-extensions = ["mathml", "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["mathml", "myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_ext"]
 default_role = "py:obj"  # single backticks in docstrings
 highlight_language = "none"  # of blocks that do not name one
@@ -38,8 +38,8 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-napoleon_google_docstring = False
-napoleon_use_rtype = False
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
 python_maximum_signature_line_length = 100
 toc_object_entries_show_parents = "hide"
 

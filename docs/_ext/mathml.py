@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 BARE_FRACTION = re.compile(r"(\\[td]?frac)\s*(\d)\s*(\d)")
+WIDE_SPACE = re.compile(r"\\q?quad\b")
 
 
 def convert(tex: str, block: bool) -> str:
@@ -22,8 +23,8 @@ def inline(self: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(self: HTML5Translator, node: nodes.math_block) -> None:
-    r"""Write equations of their own; what ``\qquad`` separates may go to the next line where space is short."""
-    parts = (convert(part, block=True) for part in node.astext().split(r"\qquad"))
+    r"""Write equations of their own; what ``\quad`` separates may go to the next line where space is short."""
+    parts = (convert(part, block=True) for part in WIDE_SPACE.split(node.astext()))
     self.body.append(f'<div class="math">{"".join(parts)}</div>\n')
     raise nodes.SkipNode
 
