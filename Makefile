@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test thorough lint format bench bench-fidelity clean
+.PHONY: demo test thorough lint format docs bench bench-fidelity clean
 
 demo: .venv/demo.stamp ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -22,6 +22,9 @@ lint: .venv/test.stamp ## Lint, check the format and the types
 format: .venv/test.stamp ## Apply what `lint` would ask for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/docs.stamp ## Build the manual into build/docs, which runs the code of every page
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs build/docs
 
 bench: .venv/bench.stamp ## Measure speed and memory beside what a user would pick instead
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -43,6 +46,10 @@ clean: ## Remove the environment and what tools left behind
 
 .venv/test.stamp: .venv/python.stamp pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[test,torch,lint]'
+	touch $@
+
+.venv/docs.stamp: .venv/python.stamp pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 .venv/bench.stamp: .venv/test.stamp

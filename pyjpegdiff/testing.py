@@ -33,7 +33,7 @@ def assert_vjp(
         h, relative to the largest magnitude of an input (to 1 where that is smaller).
     rtol : float
         Allowed difference over the larger of both, beside the rounding of the central difference itself,
-        2 eps |v| |f(x)| / h.
+        ``2 eps |v| |f(x)| / h``.
     directions : int
         How many pairs (v, w) to try.
     seed : int
@@ -89,7 +89,7 @@ def assert_adjoint(
     x, y : array
         A point of either space.
     rtol : float, optional
-        Allowed difference over |Ax| |y| + |x| |A'y|. Default: 8 eps sqrt(n) of the dtype, n the number of elements.
+        Allowed difference over ``|Ax| |y| + |x| |A'y|``. Default: 8 eps sqrt(n) of the dtype, n the number of elements.
 
     Raises
     ------

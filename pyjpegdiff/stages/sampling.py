@@ -44,7 +44,7 @@ def padded_size(size: tuple[int, int], sampling: tuple[int, int]) -> tuple[int, 
 
 
 def downsample(xp: Namespace, planes: Array, sampling: tuple[int, int], hard: bool) -> Array:
-    """Mean of ``sampling`` samples, over whole blocks: (..., H, W) -> (..., *padded_size).
+    """Mean of ``sampling`` samples, over whole blocks: ``(..., H, W) -> (..., *padded_size)``.
 
     As libjpeg fills up: the last column is replicated before the mean is taken; the last row only to complete its
     group, and then the last row of *means*.
