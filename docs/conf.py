@@ -29,7 +29,7 @@ myst_heading_anchors = 3
 # Always run: a page's figures also depend on the package, of which no cache of pages knows.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600
 nb_merge_streams = True
 suppress_warnings = ["mystnb.unknown_mime_type"]
 

@@ -45,7 +45,8 @@ def diff_jpeg_coding(
     quantization_table_y, quantization_table_c : array, shape (..., 8, 8), optional
         Tables of luma and chroma, vertical frequency first; quality scales them, 50 takes them as they are, and 100
         multiplies them by zero: every step is 1 there, and the gradient of a table 0.
-        Leading axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81.
+        Leading axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81. Pillow takes the
+        same ones, ``table.ravel().tolist()``, as ``qtables``.
     ste : bool
         Straight-through variant instead of the smooth one.
     arithmetic : {"float", "libjpeg"}
