@@ -72,7 +72,7 @@ def _coding_cotangents(asked: Asked, g_image: Array | None, g: Parameters) -> Co
 
 def _code(xp: Namespace, spec: Spec, size: Size, inputs: Arrays, asked: Asked) -> tuple[Arrays, Arrays]:
     operands = prepare(xp, spec, _parameters(inputs))
-    image, residuals = backends.select(xp).code(xp, spec, operands, inputs[0], _wanted(asked))
+    image, residuals = backends.select(xp, spec, inputs[0]).code(xp, spec, operands, inputs[0], _wanted(asked))
     return (image,), residuals
 
 
@@ -81,7 +81,8 @@ def _code_vjp(
 ) -> Cotangents:
     parameters, wanted = _parameters(inputs), _wanted(asked)
     operands = prepare(xp, spec, parameters)
-    g_image, g = backends.select(xp).code_vjp(xp, spec, operands, inputs[0], residuals, cotangents[0], wanted)
+    backend, cotangent = backends.select(xp, spec, cotangents[0]), cotangents[0]
+    g_image, g = backend.code_vjp(xp, spec, operands, inputs[0], residuals, cotangent, wanted)
     return _coding_cotangents(asked, g_image, prepare_vjp(xp, spec, parameters, g))
 
 
