@@ -63,3 +63,11 @@ def _library(options, flags):
     command = ["g++", "-std=c++20", "-O1", "-shared", "-fPIC", "-Wno-unknown-pragmas", *flags, *defines]
     subprocess.run([*command, str(text), "-o", str(path)], check=True)
     return ctypes.CDLL(str(path))
+
+
+def processor_flags():
+    """What this processor can do, where Linux tells."""
+    try:
+        return Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return []
