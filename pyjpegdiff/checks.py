@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, is_array_api_obj, to_device
 
+from pyjpegdiff import devices
 from pyjpegdiff.spec import Array, Namespace, Rounding
 from pyjpegdiff.stages.surrogates import ROUNDINGS
 
@@ -30,6 +31,8 @@ class Library(NamedTuple):
     """Whether something is one of its arrays."""
     noun: str
     """What to call those in a message."""
+    constant: Callable[..., Array] = devices.constant
+    """``constant(xp, values, dtype, device)``: numbers as an array that nobody writes to."""
 
 
 def library(name: str, value: Array) -> Library:
@@ -171,7 +174,7 @@ def parameter(
     library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], dtype: Any, image: Array
 ) -> Array:
     """An array in the compute dtype, on the image's device, whose leading axes broadcast against the image's."""
-    array = _plain_numbers(library.xp, name, value, dtype, image) if _is_plain(value) else None
+    array = _plain_numbers(library, name, value, dtype, image) if _is_plain(value) else None
     if array is None:
         owned(library, name, value)
         dtypes(library.xp, name, value)
@@ -204,15 +207,17 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
 
 
-def _plain_numbers(xp: Namespace, name: str, value: object, dtype: Any, image: Array) -> Array:
+def _plain_numbers(library: Library, name: str, value: object, dtype: Any, image: Array) -> Array:
     """An array of Python numbers, whose range is checked where they are a quality."""
     for number in _flatten(name, value):
         if name == "jpeg_quality" and not 1 <= number <= 100:
             raise ValueError(f"jpeg_quality must be in 1..100, got {number}")
         if not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
+    if isinstance(value, Real):
+        return library.xp.full((), float(value), dtype=dtype, device=image.device)
     try:
-        return xp.asarray(value, dtype=dtype, device=image.device)
+        return library.constant(library.xp, value, dtype, image.device)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
 

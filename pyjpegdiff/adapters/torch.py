@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyjpegdiff import arguments
-from pyjpegdiff.adapters._torch_ops import Backward, Forward, count_outputs, forward_op
+from pyjpegdiff.adapters._torch_ops import Backward, Forward, count_outputs, face_constant, forward_op
 from pyjpegdiff.adapters._torch_specs import encode_spec
 from pyjpegdiff.arguments import Call
 from pyjpegdiff.checks import Library
@@ -34,7 +34,7 @@ __all__ = [
     "jpeg_encode_vjp",
 ]
 
-LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor")
+LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", face_constant)
 
 
 def diff_jpeg_coding(

@@ -8,8 +8,8 @@ A backend is two functions that belong together, since one hands its residuals t
 ``code_vjp(xp, spec, operands, image, residuals, cotangent, wanted) -> Gradients``
     ``image`` is the input, or None unless color was wanted.
 
-NumPy arrays go by `strips`, all others by `whole`. CuPy arrays and CUDA tensors can go by `fused` kernels, where CuPy is
-installed and the environment variable PYJPEGDIFF_FUSED is 1: those have not yet run on a GPU, and are promised to
+NumPy arrays go by `strips`, all others by `whole`. CuPy arrays and CUDA tensors can go by `fused` kernels, where CuPy
+is installed and the environment variable PYJPEGDIFF_FUSED is 1: those have not yet run on a GPU, and are promised to
 nobody until they have.
 """
 

@@ -23,15 +23,14 @@ two copies take 48. In memory are at most, over the batch: image, result, cotang
 Launched by CuPy they have not yet run on a GPU. See tests/backends/emulator.py for where they have run.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from pyjpegdiff.backends import whole
 from pyjpegdiff.backends.cuda import BLOCK, Options
 from pyjpegdiff.codec import Gradients, Group
+from pyjpegdiff.devices import is_for_shapes_alone
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 from pyjpegdiff.stages.sampling import padded_size
@@ -40,18 +39,6 @@ Residuals = tuple[Array, ...]
 Launch = Callable[[Options, str, int, tuple[Array | int | None, ...], Array], None]
 """``launch(options, kernel, thread_blocks, arguments, like)``: integers are 64 bits wide, arrays and None pointers; on
 the device and the current stream of the array ``like``, without waiting for it."""
-
-_shapes_alone: ContextVar[bool] = ContextVar("shapes_alone", default=False)
-
-
-@contextlib.contextmanager
-def shapes_alone() -> Iterator[None]:
-    """Launch nothing, for those who ask with arrays that hold nothing what results will look like."""
-    token = _shapes_alone.set(True)
-    try:
-        yield
-    finally:
-        _shapes_alone.reset(token)
 
 
 def serves(spec: Spec) -> bool:
@@ -107,10 +94,10 @@ class Fused(NamedTuple):
             shape = (math.prod(leading), options.tiles(size), groups, BLOCK, BLOCK)
             g_steps = xp.empty(shape, dtype=g_image.dtype, device=g_image.device)
         matrix, inverse = _flat(xp, operands.matrix, 2, leading), _flat(xp, operands.inverse, 2, leading)
-        kept = (_contiguous(xp, each) for each in (g_image, inside))
+        u, in_range = (tuple(_contiguous(xp, each) for each in group) for group in (u, in_range))
         arguments = (
-            *kept, *_pair(*(_contiguous(xp, each) for each in u)), *_pair(*(_contiguous(xp, each) for each in in_range)),
-            *matrix, *inverse, *size, pulled, g_steps,
+            _contiguous(xp, g_image), _contiguous(xp, inside), *_pair(*u), *_pair(*in_range), *matrix, *inverse,
+            *size, pulled, g_steps,
         )  # fmt: skip
         self._run(options, "code_vjp", leading, size, arguments, g_image)
         sums = () if g_steps is None else _summed(xp, g_steps, operands, leading)
@@ -121,7 +108,7 @@ class Fused(NamedTuple):
         arguments: tuple[Array | int | None, ...], like: Array,
     ) -> None:  # fmt: skip
         blocks = math.prod(leading) * options.tiles(size)
-        if blocks and not _shapes_alone.get():
+        if blocks and not is_for_shapes_alone():
             self.launch(options, kernel, blocks, arguments, like)
 
 
@@ -163,7 +150,7 @@ def _contiguous(xp: Namespace, array: Array) -> Array:
     return array.contiguous() if hasattr(array, "contiguous") else xp.ascontiguousarray(array)
 
 
-def _pair(*groups: object, default: object = None) -> tuple[object, ...]:
+def _pair(*groups: Any, default: Any = None) -> tuple[Any, ...]:
     """For luma and chroma; kernels of grayscale, and those who want nothing, leave arguments empty."""
     return (*groups, default, default)[:2]
 

@@ -13,6 +13,7 @@ blocks are the rows of one tall ``(n, 8)`` matrix, along H they are ``(8, W)`` s
 import math
 from collections.abc import Sequence
 
+from pyjpegdiff import devices
 from pyjpegdiff.spec import Array, Namespace
 
 BLOCK = 8
@@ -53,8 +54,9 @@ def islow_dct(xp: Namespace, planes: Array) -> Array:
     The first pass is exact in float32: a row of ISLOW sums to 2^16 at most in magnitude, times 128 that is 2^23, and
     the rounding shift adds 2^10. Its results reach 2^12, so the second pass reaches 2^28 and takes float64.
     """
-    rows = _shifted(xp, right(xp, planes, xp.matrix_transpose(_islow(xp, planes, 11))))
-    rows = xp.astype(rows, xp.float64)
+    wide = devices.for_exact_products(xp, planes)
+    rows = _shifted(xp, right(xp, wide, xp.matrix_transpose(_islow(xp, wide, 11))))
+    rows = xp.astype(rows, xp.float64, copy=False)
     eighths = _shifted(xp, left(xp, _islow(xp, rows, 15), rows))
     return xp.astype(eighths, planes.dtype, copy=False) / 8
 
@@ -90,7 +92,7 @@ def left(xp: Namespace, matrix: Array, planes: Array) -> Array:
 
 def constant(xp: Namespace, values: Sequence[float] | Sequence[Sequence[float]], like: Array) -> Array:
     """A vector or matrix of constants with the dtype and device of ``like``."""
-    return xp.asarray(values, dtype=like.dtype, device=like.device)
+    return devices.constant(xp, values, like.dtype, like.device)
 
 
 def to_blocks(xp: Namespace, plane: Array) -> Array:

@@ -15,7 +15,7 @@ round up on average is nothing; their derivative is the identity.
 """
 
 from pyjpegdiff.spec import Array, Namespace
-from pyjpegdiff.stages.dct import BLOCK
+from pyjpegdiff.stages.dct import BLOCK, constant
 
 DOWN_BIAS = {(1, 2): (0.0, 0.5), (2, 1): (0.5, 0.5), (2, 2): (0.25, 0.5)}
 """Of even and odd columns, by (rows, columns) to a sample: 1 + (column & 1) quarters, and so on."""
@@ -59,7 +59,7 @@ def downsample(xp: Namespace, planes: Array, sampling: tuple[int, int], hard: bo
     if rows * columns > 1:
         means = means * (1 / (rows * columns))
         if hard:
-            bias = xp.asarray(DOWN_BIAS[sampling], dtype=means.dtype, device=means.device)
+            bias = constant(xp, DOWN_BIAS[sampling], means)
             means = xp.floor(means + xp.tile(bias, (width // 2,)))
     return replicate_end(xp, means, -2, height)
 

@@ -12,6 +12,7 @@ from pyjpegdiff import codec
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.backends import fused, whole
 from pyjpegdiff.backends.cuda import source
+from pyjpegdiff.devices import shapes_alone
 from pyjpegdiff.parameters import Parameters, prepare
 from pyjpegdiff.spec import Spec, Wanted
 from pyjpegdiff.stages.color import MATRIX, OFFSET
@@ -26,20 +27,18 @@ WANTED = [Wanted(*map(bool, wishes)) for wishes in ((1, 1, 0), (1, 0, 0), (0, 1,
 
 
 def operands_a_sample(rng, spec, axes, leading, dtype):
-    """Operands whose leading axes are some of the image's, or of length 1, each parameter's of its own number."""
+    """Operands of which each has leading axes of its own number, of the image's lengths or of length 1."""
 
-    def varied(value, spread, own):
+    def varied(value, spread):
         missing = rng.integers(0, len(leading) + 1)
         shape = tuple(n if rng.random() < axes else 1 for n in leading[missing:])
-        return (value + spread * rng.standard_normal((*shape, *np.shape(value)))).astype(dtype) if shape else np.array(
-            value, dtype
-        )
+        return (value + spread * rng.standard_normal((*shape, *np.shape(value)))).astype(dtype)
 
-    tables = tuple(varied(np.array(table, float), 2, 2) for table in (LUMINANCE, CHROMINANCE))
-    quality = varied(np.array(rng.uniform(10, 90)), 3, 0)
+    tables = tuple(varied(np.array(table, float), 2) for table in (LUMINANCE, CHROMINANCE))
+    quality = varied(np.array(rng.uniform(10, 90)), 3)
     if spec.sampling is None:
         return prepare(xp, spec, Parameters(quality, tables[:1], None, None))
-    color = (MATRIX, OFFSET) if spec.exact else (varied(np.array(MATRIX), 0.01, 2), varied(np.array(OFFSET), 1, 1))
+    color = (MATRIX, OFFSET) if spec.exact else (varied(np.array(MATRIX), 0.01), varied(np.array(OFFSET), 1))
     return prepare(xp, spec, Parameters(quality, tables, *(np.asarray(each, dtype) for each in color)))
 
 
@@ -203,7 +202,7 @@ def test_shapes_alone_launch_nothing():
     launch = Emulator()
     want = results(spec, launch)
     assert launch.launched == ["encode_reconstruct", "upsample_convert", "code_vjp"]
-    with fused.shapes_alone():
+    with shapes_alone():
         got = results(spec, launch)
     assert len(launch.launched) == 3
     assert [(a.shape, a.dtype) for a in got] == [(a.shape, a.dtype) for a in want]

@@ -10,9 +10,7 @@ from pyjpegdiff.backends.cuda import Options, source
 from pyjpegdiff.spec import Array
 
 
-def launch(
-    options: Options, kernel: str, blocks: int, arguments: tuple[Array | int | None, ...], like: Array
-) -> None:
+def launch(options: Options, kernel: str, blocks: int, arguments: tuple[Array | int | None, ...], like: Array) -> None:
     """As `pyjpegdiff.backends.fused.Launch` says."""
     with ExitStack() as stack:
         for context in _place(like):
