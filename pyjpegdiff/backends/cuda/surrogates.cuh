@@ -9,13 +9,18 @@
 #define TANH 4
 
 constexpr REAL LEAK = REAL(1e-3);
-constexpr REAL PI = REAL(3.14159265358979323846);
-constexpr int FOURIER_TERMS = 10;
-constexpr REAL TANH_STEEPNESS = 5;
-constexpr REAL TANH_OF_HALF = REAL(0.98661429815143028);  // tanh(TANH_STEEPNESS / 2)
 
+#if ROUNDING == SINE || ROUNDING == FOURIER
+constexpr REAL PI = REAL(3.14159265358979323846);
 // Reduced to one period before the sine: 2 pi x itself loses digits where x is large.
 __device__ inline REAL phase(REAL x) { return 2 * PI * (x - rint(x)); }
+#endif
+#if ROUNDING == FOURIER
+constexpr int FOURIER_TERMS = 10;
+#elif ROUNDING == TANH
+constexpr REAL TANH_STEEPNESS = 5;
+constexpr REAL TANH_OF_HALF = REAL(0.98661429815143028);  // tanh(TANH_STEEPNESS / 2)
+#endif
 
 __device__ inline REAL rounding_value(REAL x) {
 #if ROUNDING == CUBIC
