@@ -9,7 +9,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import array_api_compat.numpy as numpy_namespace
@@ -46,7 +46,8 @@ def _run_fake(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list
 
 def _run_plainly(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     device_type = next(tensor.device.type for tensor in tensors if tensor is not None)
-    with torch.no_grad(), torch.autocast(device_type, enabled=False):
+    has_autocast = torch.amp.is_autocast_available(device_type)
+    with torch.no_grad(), torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
         return [tensor.contiguous() for tensor in run(torch_namespace, tensors)]
 
 
