@@ -21,10 +21,14 @@ from array_api_compat import is_cupy_array, is_numpy_namespace, is_torch_array
 
 from pyjpegdiff.backends import fused, strips, whole
 from pyjpegdiff.codec import Gradients
+from pyjpegdiff.parameters import Parameters, prepare, prepare_vjp
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 
 FUSED_BY_DEFAULT = False
 """Where PYJPEGDIFF_FUSED is not set."""
+
+
+NOTHING = Wanted(False, False, False)
 
 
 class Backend(Protocol):
@@ -49,6 +53,26 @@ def select(xp: Namespace, spec: Spec, like: Array) -> Backend:
     if _wants_fused() and fused.serves(spec) and _is_on_cuda(like):
         return _by_cupy() or whole
     return whole
+
+
+def prepared(
+    backend: Backend, xp: Namespace, spec: Spec, parameters: Parameters, leading: tuple[int, ...],
+    wanted: Wanted = NOTHING,
+) -> Operands:  # fmt: skip
+    """The operands that an image of those leading axes meets; kernels know no gradients of color."""
+    if isinstance(backend, fused.Fused) and not wanted.color:
+        return backend.prepare(xp, spec, parameters, leading)
+    return prepare(xp, spec, parameters)
+
+
+def prepared_vjp(
+    backend: Backend, xp: Namespace, spec: Spec, parameters: Parameters, g: Operands, leading: tuple[int, ...],
+    wanted: Wanted,
+) -> Parameters:  # fmt: skip
+    """Cotangents of the parameters; of those alone whose operands have one."""
+    if isinstance(backend, fused.Fused) and not wanted.color:
+        return backend.prepare_vjp(xp, spec, parameters, g, leading)
+    return prepare_vjp(xp, spec, parameters, g)
 
 
 def _wants_fused() -> bool:

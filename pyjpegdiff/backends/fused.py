@@ -1,4 +1,4 @@
-"""Fused CUDA kernels: two forward, one backward, for whatever launches them.
+"""Fused CUDA kernels: two forward, one backward, and what prepares their operands, for whatever launches them.
 
 What lies between the stages stays in shared memory and registers. Forward, the first kernel goes from the image to the
 decoded planes, the second from those to the coded image, since upsampling looks beyond a block; backward, one kernel
@@ -20,6 +20,10 @@ VJP                         cotangent 12, bits 1.2,   cotangent 12,            3
 A result without residuals takes 27 or 36 bytes a pixel, where copying its image takes 24; with its VJP 66 or 75, where
 two copies take 48. In memory are at most, over the batch: image, result, cotangent, its result, u, bits: 4.6.
 
+Operands are prepared by a kernel of their own, and pulled back by another: as array operations those are some eighty
+launches forward and more backward, which last longer than all the rest. A step size that is not a number, or an image
+that has some, gives no such result where every rounding is performed: decoded planes are bytes then.
+
 Launched by CuPy they have not yet run on a GPU. See tests/backends/emulator.py for where they have run.
 """
 
@@ -31,6 +35,7 @@ from pyjpegdiff.backends import whole
 from pyjpegdiff.backends.cuda import BLOCK, Options
 from pyjpegdiff.codec import Gradients, Group
 from pyjpegdiff.devices import is_for_shapes_alone
+from pyjpegdiff.parameters import Parameters
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 from pyjpegdiff.stages.sampling import padded_size
@@ -50,6 +55,42 @@ class Fused(NamedTuple):
     """The pair of functions, on a launcher."""
 
     launch: Launch
+
+    def prepare(self, xp: Namespace, spec: Spec, parameters: Parameters, leading: tuple[int, ...]) -> Operands:
+        """As `pyjpegdiff.parameters.prepare`, but that all have the leading axes of the image where any has some."""
+        own = _own_leading(parameters, leading)
+        steps = tuple(_empty_like(xp, (*own, BLOCK, BLOCK), parameters.quality) for _ in spec.samplings)
+        color: tuple[Array | None, ...] = (None, None, None)
+        if parameters.matrix is not None:
+            color = tuple(_empty_like(xp, (*own, *shape), parameters.quality) for shape in ((3,), (3, 3), (3,)))
+        arguments = (
+            *_flat_parameters(xp, parameters, own), *_flat(xp, parameters.matrix, 2, own),
+            *_flat(xp, parameters.offset, 1, own), int(spec.flooring == "cubic"), *_pair(*steps), *color,
+        )  # fmt: skip
+        self._run(_options(xp, spec, parameters.quality), "prepare", math.prod(own), arguments, parameters.quality)
+        shift, inverse, unshift = color
+        return Operands(steps, parameters.matrix, shift, inverse, unshift)
+
+    def prepare_vjp(
+        self, xp: Namespace, spec: Spec, parameters: Parameters, cotangents: Operands, leading: tuple[int, ...]
+    ) -> Parameters:
+        """As `pyjpegdiff.parameters.prepare_vjp`, of step sizes alone."""
+        if not cotangents.steps:
+            return Parameters(None, (), None, None)
+        own = _own_leading(parameters, leading)
+        g_steps = xp.stack(cotangents.steps, axis=-3)
+        g_quality = _empty_like(xp, own, parameters.quality)
+        g_tables = tuple(_empty_like(xp, (*own, BLOCK, BLOCK), parameters.quality) for _ in spec.samplings)
+        arguments = (
+            *_flat_parameters(xp, parameters, own), int(spec.flooring == "cubic"), g_steps, g_quality,
+            *_pair(*g_tables),
+        )  # fmt: skip
+        self._run(_options(xp, spec, parameters.quality), "prepare_vjp", math.prod(own), arguments, parameters.quality)
+        tables = zip(g_tables, parameters.tables, strict=True)
+        return Parameters(
+            sum_to_shape(xp, g_quality, parameters.quality.shape),
+            tuple(sum_to_shape(xp, g, table.shape) for g, table in tables), None, None,
+        )  # fmt: skip
 
     def code(
         self, xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wanted
@@ -72,9 +113,10 @@ class Fused(NamedTuple):
             _contiguous(xp, image), *matrix, *shift, *steps[0], *steps[1], *size, *_pair(*planes), *_pair(*u),
             *_pair(*in_range),
         )  # fmt: skip
-        self._run(options, "encode_reconstruct", leading, size, encode, image)
+        tiles = math.prod(leading) * options.tiles(size)
+        self._run(options, "encode_reconstruct", tiles, encode, image)
         convert = (*_pair(*planes), *inverse, *unshift, *size, coded, inside)
-        self._run(options, "upsample_convert", leading, size, convert, image)
+        self._run(options, "upsample_convert", tiles, convert, image)
         return coded, () if inside is None else (*u, inside, *in_range)
 
     def code_vjp(
@@ -99,15 +141,13 @@ class Fused(NamedTuple):
             _contiguous(xp, g_image), _contiguous(xp, inside), *_pair(*u), *_pair(*in_range), *matrix, *inverse,
             *size, pulled, g_steps,
         )  # fmt: skip
-        self._run(options, "code_vjp", leading, size, arguments, g_image)
+        self._run(options, "code_vjp", math.prod(leading) * options.tiles(size), arguments, g_image)
         sums = () if g_steps is None else _summed(xp, g_steps, operands, leading)
         return Gradients(pulled, Operands(sums, None, None, None, None))
 
     def _run(
-        self, options: Options, kernel: str, leading: tuple[int, ...], size: tuple[int, int],
-        arguments: tuple[Array | int | None, ...], like: Array,
-    ) -> None:  # fmt: skip
-        blocks = math.prod(leading) * options.tiles(size)
+        self, options: Options, kernel: str, blocks: int, arguments: tuple[Array | int | None, ...], like: Array
+    ) -> None:
         if blocks and not is_for_shapes_alone():
             self.launch(options, kernel, blocks, arguments, like)
 
@@ -118,6 +158,22 @@ class Fused(NamedTuple):
 def _options(xp: Namespace, spec: Spec, like: Array) -> Options:
     real = "double" if like.dtype == xp.float64 else "float"
     return Options(real, spec.hard, spec.exact, str(spec.rounding), spec.sampling)
+
+
+def _own_leading(parameters: Parameters, leading: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the image if any parameter has leading axes, else none."""
+    quality, tables, matrix, offset = parameters
+    own = [(quality, 0), *((table, 2) for table in tables), (matrix, 2), (offset, 1)]
+    return leading if any(array is not None and array.ndim > axes for array, axes in own) else ()
+
+
+def _flat_parameters(xp: Namespace, parameters: Parameters, leading: tuple[int, ...]) -> tuple[Array | int | None, ...]:
+    tables = _pair(*(_flat(xp, table, 2, leading) for table in parameters.tables), default=(None, 0))
+    return (*_flat(xp, parameters.quality, 0, leading), *tables[0], *tables[1])
+
+
+def _empty_like(xp: Namespace, shape: tuple[int, ...], like: Array) -> Array:
+    return xp.empty(shape, dtype=like.dtype, device=like.device)
 
 
 def _per_group(

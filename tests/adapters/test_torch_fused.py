@@ -19,6 +19,7 @@ from pyjpegdiff.tables import CHROMINANCE, LUMINANCE  # noqa: E402
 from pyjpegdiff.transforms import TRANSFORMS  # noqa: E402
 from tests.backends.cuda.emulator import Emulator  # noqa: E402
 
+FORWARD = ["prepare", "encode_reconstruct", "upsample_convert"]
 MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
 
 
@@ -62,11 +63,11 @@ def run(function, tensors, **mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_values_and_gradients_are_those_of_the_core(mode, emulated):
     got = run(diff_jpeg_coding, inputs(), **mode)
-    assert emulated.launched == ["encode_reconstruct", "upsample_convert", "code_vjp"]
+    assert emulated.launched == [*FORWARD, "prepare", "code_vjp", "prepare_vjp"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYJPEGDIFF_FUSED", "0")
         want = run(diff_jpeg_coding, inputs(), **mode)
-    assert len(emulated.launched) == 3
+    assert len(emulated.launched) == 6
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
@@ -83,7 +84,7 @@ def test_color_gradients(emulated):
             results.append(vjp(image - 100))
     torch.testing.assert_close(results[0].color_matrix, results[1].color_matrix, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(results[0].image_rgb, results[1].image_rgb, rtol=1e-9, atol=1e-9)
-    assert emulated.launched == ["encode_reconstruct", "upsample_convert"]
+    assert emulated.launched == FORWARD
 
 
 @pytest.mark.parametrize("mode", MODES)

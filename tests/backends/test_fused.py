@@ -13,8 +13,9 @@ from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.backends import fused, whole
 from pyjpegdiff.backends.cuda import source
 from pyjpegdiff.devices import shapes_alone
-from pyjpegdiff.parameters import Parameters, prepare
-from pyjpegdiff.spec import Spec, Wanted
+from pyjpegdiff.parameters import Parameters, prepare, prepare_vjp
+from pyjpegdiff.reduce import sum_to_shape
+from pyjpegdiff.spec import Operands, Spec, Wanted
 from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.surrogates import ROUNDINGS
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
@@ -98,6 +99,46 @@ def test_kernels_make_the_whole(mode, rounding, sampling, descending, seed, lead
         assert (a is None) == (b is None)
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@given(
+    mode=st.sampled_from([(False, False), (True, False), (True, True)]),
+    flooring=st.sampled_from(["cubic", "identity"]),
+    gray=st.booleans(),
+    leading=st.sampled_from([(), (1,), (3,), (2, 3), (0,)]),
+    seed=st.integers(0, 999),
+)
+def test_operands_and_their_cotangents(mode, flooring, gray, leading, seed):
+    """Steps that are clipped and qualities beyond 1 and 100 among them."""
+    rng = np.random.default_rng(seed)
+    hard, exact = mode
+    spec = Spec(hard, "cubic", flooring, None if gray else (2, 2), exact)
+
+    def varied(low, high, *own):
+        shape = tuple(n if rng.random() < 0.5 else 1 for n in leading[rng.integers(0, len(leading) + 1) :])
+        return rng.uniform(low, high, (*shape, *own))
+
+    tables = tuple(varied(0.5, 300, 8, 8) for _ in spec.samplings)
+    color = (None, None) if gray else (np.array(MATRIX) + varied(-0.1, 0.1, 3, 3), varied(-9, 9, 3) + OFFSET)
+    parameters = Parameters(rng.permutation(4)[0] * varied(-20, 60), tables, *color)
+    backend = fused.Fused(Emulator())
+    want, got = prepare(xp, spec, parameters), backend.prepare(xp, spec, parameters, leading)
+    for a, b in zip(got[1:], want[1:], strict=True):
+        assert (a is None) == (b is None) == gray
+        if not gray:
+            np.testing.assert_allclose(*np.broadcast_arrays(a, b), rtol=1e-9, atol=1e-9)
+    for a, b in zip(got.steps, want.steps, strict=True):
+        np.testing.assert_allclose(*np.broadcast_arrays(a, b), rtol=1e-12, atol=0)
+
+    g_steps = tuple(rng.standard_normal(steps.shape) for steps in got.steps)
+    own = tuple(sum_to_shape(xp, g, steps.shape) for g, steps in zip(g_steps, want.steps, strict=True))
+    nothing = Operands((), None, None, None, None)
+    pulled = prepare_vjp(xp, spec, parameters, nothing._replace(steps=own))
+    theirs = backend.prepare_vjp(xp, spec, parameters, nothing._replace(steps=g_steps), leading)
+    for a, b in zip((theirs.quality, *theirs.tables), (pulled.quality, *pulled.tables), strict=True):
+        assert np.shape(a) == np.shape(b)
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+    assert backend.prepare_vjp(xp, spec, parameters, nothing, leading) == Parameters(None, (), None, None)
 
 
 @pytest.mark.parametrize("sampling", [*SAMPLINGS.values(), None])
@@ -190,21 +231,25 @@ def test_a_missing_barrier_would_be_noticed(barrier, monkeypatch):
 def results(spec, launch):
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 255, (2, 1 if spec.sampling is None else 3, 37, 71))
-    operands = operands_of(spec, np.array([30.0, 70.0]), np.float64)
-    wanted = Wanted(True, True, False)
-    coded, residuals = fused.Fused(launch).code(xp, spec, operands, image, wanted)
-    pulled = fused.Fused(launch).code_vjp(xp, spec, operands, None, residuals, image - 100, wanted)
-    return coded, *residuals, pulled.image, *pulled.operands.steps
+    groups, backend = len(spec.samplings), fused.Fused(launch)
+    tables = tuple(np.array(table, float) for table in (LUMINANCE, CHROMINANCE))[:groups]
+    color = (np.array(MATRIX), np.array(OFFSET)) if groups == 2 else (None, None)
+    parameters = Parameters(np.array([30.0, 70.0]), tables, *color)
+    operands, wanted = backend.prepare(xp, spec, parameters, (2,)), Wanted(True, True, False)
+    coded, residuals = backend.code(xp, spec, operands, image, wanted)
+    g_image, g = backend.code_vjp(xp, spec, operands, None, residuals, image - 100, wanted)
+    pulled = backend.prepare_vjp(xp, spec, parameters, g, (2,))
+    return coded, *residuals, g_image, *g.steps, pulled.quality, *pulled.tables
 
 
 def test_shapes_alone_launch_nothing():
     spec = Spec(True, "cubic", "identity")
     launch = Emulator()
     want = results(spec, launch)
-    assert launch.launched == ["encode_reconstruct", "upsample_convert", "code_vjp"]
+    assert len(launch.launched) == 5
     with shapes_alone():
         got = results(spec, launch)
-    assert len(launch.launched) == 3
+    assert len(launch.launched) == 5
     assert [(a.shape, a.dtype) for a in got] == [(a.shape, a.dtype) for a in want]
 
 

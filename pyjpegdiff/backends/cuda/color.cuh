@@ -35,11 +35,24 @@ __device__ inline void mix_vjp(const REAL* matrix, const REAL (&cotangent)[3], R
     for (int i = 0; i < 3; ++i) out[i] = matrix[i] * cotangent[0] + matrix[3 + i] * cotangent[1] + matrix[6 + i] * cotangent[2];
 }
 
+// The inverse of a matrix by its adjugate: rows are cross products of columns, over the determinant.
+__device__ inline void invert(const REAL* m, REAL* inverse) {
+    for (int i = 0; i < 3; ++i) {
+        const int j = (i + 1) % 3, k = (i + 2) % 3;
+        for (int row = 0; row < 3; ++row) {
+            const int next = (row + 1) % 3, last = (row + 2) % 3;
+            inverse[3 * i + row] = m[3 * next + j] * m[3 * last + k] - m[3 * last + j] * m[3 * next + k];
+        }
+    }
+    const REAL determinant = m[0] * inverse[0] + m[3] * inverse[1] + m[6] * inverse[2];
+    for (int i = 0; i < 9; ++i) inverse[i] /= determinant;
+}
+
 // A sample of gray, or a pixel, to centered planes.
 __device__ inline void to_planes(const Affine& map, REAL (&pixel)[CHANNELS]) {
     // What saving the image would store.
     if (EXACT)
-        for (int c = 0; c < CHANNELS; ++c) pixel[c] = fmin(fmax(rint(pixel[c]), REAL(0)), REAL(255));
+        for (int c = 0; c < CHANNELS; ++c) pixel[c] = limit(rint(pixel[c]), 0, 255);
 #if CHANNELS == 1
     pixel[0] -= HARD ? LEVEL - COLOR_BIAS[0] : LEVEL;
 #else

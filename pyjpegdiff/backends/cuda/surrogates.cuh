@@ -64,7 +64,7 @@ __device__ inline REAL round_half_away(REAL x) { return rint(x * REAL(1 + 1.0 / 
 __device__ inline bool is_inside(REAL x, REAL low, REAL high) { return x >= low && x <= high; }
 
 __device__ inline REAL limit(REAL x, REAL low, REAL high) {
-    const REAL clipped = fmin(fmax(x, low), high);
+    const REAL clipped = x < low ? low : x > high ? high : x;  // what is not a number stays so
     return HARD ? clipped : clipped + LEAK * (x - clipped);
 }
 

@@ -17,7 +17,7 @@ import pytest
 
 from pyjpegdiff.backends.cuda import source
 
-KERNELS = ("encode_reconstruct", "upsample_convert", "code_vjp")
+KERNELS = ("prepare", "prepare_vjp", "encode_reconstruct", "upsample_convert", "code_vjp")
 MISTAKES = {1: "some threads never reached a barrier at which others wait", 2: "another number of threads"}
 
 
