@@ -18,6 +18,7 @@ from pyjpegdiff.spec import Spec  # noqa: E402
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE  # noqa: E402
 from pyjpegdiff.transforms import TRANSFORMS  # noqa: E402
 from tests.backends.cuda.emulator import Emulator  # noqa: E402
+from tests.photos import photo, pillow  # noqa: E402
 
 FORWARD = ["prepare", "encode_reconstruct", "upsample_convert"]
 MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
@@ -70,6 +71,17 @@ def test_values_and_gradients_are_those_of_the_core(mode, emulated):
     assert len(emulated.launched) == 6
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_libjpeg_arithmetic_is_pillows(emulated, dtype, subsampling):
+    image = photo("chelsea")[60:161, 80:157]
+    for quality in (1, 24, 50, 77, 100):
+        tensor = torch.from_numpy(image.copy()).to(dtype)
+        coded = diff_jpeg_coding(tensor, quality, arithmetic="libjpeg", subsampling=subsampling, channel_axis=-1)
+        np.testing.assert_array_equal(coded.numpy(), pillow(image, quality, subsampling))
+    assert emulated.launched == FORWARD * 5
 
 
 def test_color_gradients(emulated):

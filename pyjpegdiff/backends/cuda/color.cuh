@@ -6,12 +6,14 @@ constexpr REAL LEVEL = 128;
 // Half up for luma; for chroma libjpeg stays one unit of its fixed point below.
 __device__ constexpr REAL COLOR_BIAS[3] = {REAL(0.5), REAL(0.5 - 1.0 / 65536), REAL(0.5 - 1.0 / 65536)};
 
+#if CHANNELS == 3
 // libjpeg's constants, integers over 2^16; every sum below is exact in float, in whatever order it is taken.
 constexpr REAL UNIT = REAL(1.0 / 65536);
 __device__ constexpr REAL FIXED_MATRIX[9] = {
     19595 * UNIT, 38470 * UNIT, 7471 * UNIT, -11059 * UNIT, -21709 * UNIT, 32768 * UNIT, 32768 * UNIT, -27439 * UNIT, -5329 * UNIT};
 __device__ constexpr REAL FIXED_SHIFT[3] = {-LEVEL, 0, 0};
 __device__ constexpr REAL FIXED_INVERSE[9] = {1, 0, 91881 * UNIT, 1, -22554 * UNIT, -46802 * UNIT, 1, 116130 * UNIT, 0};
+#endif
 
 struct Affine {
     REAL matrix[9], shift[3];

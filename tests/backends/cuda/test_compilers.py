@@ -97,7 +97,7 @@ def test_nvrtc(options):
     library.nvrtcGetPTX(program, ptx)
     for kernel in KERNELS:
         assert f".entry {kernel}(" in ptx.value.decode()
-    if options.real == "float":
+    if options.real == "float" and options.rounding not in ("sine", "fourier"):  # theirs reduce large angles so
         assert not re.search(r"\.f64\b", ptx.value.decode()), "float kernels are to do nothing in double"
 
 
