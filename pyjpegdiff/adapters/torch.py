@@ -4,6 +4,10 @@ Signatures start with those of the published method, whose users change an impor
 is the same core that NumPy arrays meet. Supported are all devices, ``torch.compile`` (``fullgraph=True``),
 ``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them. Second derivatives, forward mode and ``torch.compile`` of
 ``vmap(grad)`` raise.
+
+CUDA is supported as far as that can be made sure of without a GPU: none has run this yet. A first call sends constants
+to the device, and compiles fused kernels if they are asked for (see `pyjpegdiff.backends`); a CUDA graph is to be
+captured after it. Later calls wait for nothing, unless an argument is in the host's memory.
 """
 
 from collections.abc import Callable, Sequence

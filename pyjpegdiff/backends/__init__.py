@@ -10,7 +10,7 @@ A backend is two functions that belong together, since one hands its residuals t
 
 NumPy arrays go by `strips`, all others by `whole`. CuPy arrays and CUDA tensors can go by `fused` kernels, where CuPy
 is installed and the environment variable PYJPEGDIFF_FUSED is 1: those have not yet run on a GPU, and are promised to
-nobody until they have.
+nobody until they have. The device of a CuPy array is to be the current one, as everywhere in CuPy.
 """
 
 import functools
