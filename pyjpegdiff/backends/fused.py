@@ -13,18 +13,22 @@ image -> u, planes          image 12                  u 6, planes 1.5 or 6,    1
                                                       bits of their range 0.2
 planes -> image             planes 1.5 or 6           image 12, bits of its    14.5, 19
                                                       range 1
-VJP                         cotangent 12, bits 1.2,   cotangent 12,            31.8
-                            u 6                       sums of steps 0.5
+VJP, and adding up          cotangent 12, bits 1.2,   cotangent 12,            32.2, 32
+                            u 6, sums 0.5             sums of tiles 0.5
 =========================== ========================= ======================== ===================================
 
 A result without residuals takes 27 or 36 bytes a pixel, where copying its image takes 24; with its VJP 66 or 75, where
 two copies take 48. In memory are at most, over the batch: image, result, cotangent, its result, u, bits: 4.6.
 
-Operands are prepared by a kernel of their own, and pulled back by another: as array operations those are some eighty
-launches forward and more backward, which last longer than all the rest. A step size that is not a number, or an image
-that has some, gives no such result where every rounding is performed: decoded planes are bytes then.
+Operands are prepared by a kernel of their own, and pulled back by another: as array operations those are dozens of
+launches, each of which takes microseconds. Where every rounding is performed, decoded planes are bytes, and samples that
+are no numbers come out as some.
 
-Launched by CuPy they have not yet run on a GPU. See tests/backends/emulator.py for where they have run.
+A tile's sums of the step sizes' cotangents are taken in a fixed order, and so are the sums of those, by the library:
+results are the same every time.
+
+Launched by CuPy these kernels have not yet run on a GPU: see tests/backends/cuda/emulator.py for where they have. To be
+launched, each needs to have been compiled for the device, which its first call does.
 """
 
 import math

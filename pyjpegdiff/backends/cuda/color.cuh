@@ -10,7 +10,10 @@ __device__ constexpr REAL COLOR_BIAS[3] = {REAL(0.5), REAL(0.5 - 1.0 / 65536), R
 // libjpeg's constants, integers over 2^16; every sum below is exact in float, in whatever order it is taken.
 constexpr REAL UNIT = REAL(1.0 / 65536);
 __device__ constexpr REAL FIXED_MATRIX[9] = {
-    19595 * UNIT, 38470 * UNIT, 7471 * UNIT, -11059 * UNIT, -21709 * UNIT, 32768 * UNIT, 32768 * UNIT, -27439 * UNIT, -5329 * UNIT};
+    19595 * UNIT, 38470 * UNIT, 7471 * UNIT,
+    -11059 * UNIT, -21709 * UNIT, 32768 * UNIT,
+    32768 * UNIT, -27439 * UNIT, -5329 * UNIT,
+};
 __device__ constexpr REAL FIXED_SHIFT[3] = {-LEVEL, 0, 0};
 __device__ constexpr REAL FIXED_INVERSE[9] = {1, 0, 91881 * UNIT, 1, -22554 * UNIT, -46802 * UNIT, 1, 116130 * UNIT, 0};
 #endif
@@ -20,7 +23,8 @@ struct Affine {
 };
 
 // The map of a sample: its own where strides say so, else that of all.
-__device__ inline Affine affine(const REAL* matrix, Int matrix_stride, const REAL* shift, Int shift_stride, Int sample) {
+__device__ inline Affine affine(
+    const REAL* matrix, Int matrix_stride, const REAL* shift, Int shift_stride, Int sample) {
     Affine map;
     for (int i = 0; i < 9; ++i) map.matrix[i] = matrix[sample * matrix_stride + i];
     for (int i = 0; i < 3; ++i) map.shift[i] = shift[sample * shift_stride + i];
@@ -29,12 +33,14 @@ __device__ inline Affine affine(const REAL* matrix, Int matrix_stride, const REA
 
 __device__ inline void mix(const Affine& map, const REAL (&in)[3], REAL (&out)[3]) {
     for (int i = 0; i < 3; ++i)
-        out[i] = map.matrix[3 * i] * in[0] + map.matrix[3 * i + 1] * in[1] + map.matrix[3 * i + 2] * in[2] + map.shift[i];
+        out[i] =
+            map.matrix[3 * i] * in[0] + map.matrix[3 * i + 1] * in[1] + map.matrix[3 * i + 2] * in[2] + map.shift[i];
 }
 
 // Cotangent of what was mixed, by a matrix (3, 3).
 __device__ inline void mix_vjp(const REAL* matrix, const REAL (&cotangent)[3], REAL (&out)[3]) {
-    for (int i = 0; i < 3; ++i) out[i] = matrix[i] * cotangent[0] + matrix[3 + i] * cotangent[1] + matrix[6 + i] * cotangent[2];
+    for (int i = 0; i < 3; ++i)
+        out[i] = matrix[i] * cotangent[0] + matrix[3 + i] * cotangent[1] + matrix[6 + i] * cotangent[2];
 }
 
 // The inverse of a matrix by its adjugate: rows are cross products of columns, over the determinant.
@@ -67,10 +73,12 @@ __device__ inline void to_planes(const Affine& map, REAL (&pixel)[CHANNELS]) {
 }
 
 // The map of `to_planes`, its biases in it.
-__device__ inline Affine forward_map(const REAL* matrix, Int matrix_stride, const REAL* shift, Int shift_stride, Int sample) {
+__device__ inline Affine forward_map(
+    const REAL* matrix, Int matrix_stride, const REAL* shift, Int shift_stride, Int sample) {
     Affine map = {};
 #if CHANNELS == 3
-    map = EXACT ? affine(FIXED_MATRIX, 0, FIXED_SHIFT, 0, 0) : affine(matrix, matrix_stride, shift, shift_stride, sample);
+    map =
+        EXACT ? affine(FIXED_MATRIX, 0, FIXED_SHIFT, 0, 0) : affine(matrix, matrix_stride, shift, shift_stride, sample);
     if (HARD)
         for (int i = 0; i < 3; ++i) map.shift[i] += COLOR_BIAS[i];
 #endif
@@ -78,7 +86,8 @@ __device__ inline Affine forward_map(const REAL* matrix, Int matrix_stride, cons
 }
 
 // The map back, likewise.
-__device__ inline Affine backward_map(const REAL* inverse, Int inverse_stride, const REAL* unshift, Int unshift_stride, Int sample) {
+__device__ inline Affine backward_map(
+    const REAL* inverse, Int inverse_stride, const REAL* unshift, Int unshift_stride, Int sample) {
     Affine map = {};
 #if CHANNELS == 3
     map = affine(EXACT ? FIXED_INVERSE : inverse, EXACT ? 0 : inverse_stride, unshift, unshift_stride, sample);

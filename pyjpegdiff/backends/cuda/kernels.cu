@@ -1,10 +1,10 @@
-// Three kernels: image -> planes, planes -> image, and the VJP of both together; and two that prepare what samples meet,
-// and pull its cotangents back, a thread block a sample, or one for all.
+// Three kernels: image -> planes, planes -> image, and the VJP of both together; and two that prepare what samples
+// meet, and pull its cotangents back, a thread block a sample, or one for all.
 //
-// Arrays are contiguous; `Int` strides of operands are 0 where all samples share one. Residuals are `u`, the coefficients
-// in units of their step, in place; a bit for each sample of the decoded planes that was in range (hard only), a byte a
-// row of a block; a bit for each channel of the coded image that was, a byte a pixel. Pointers that are null are results
-// that nobody wants.
+// Arrays are contiguous; `Int` strides of operands are 0 where all samples share one. Residuals are `u`, the
+// coefficients in units of their step, in place; a bit for each sample of the decoded planes that was in range (hard
+// only), a byte a row of a block; a bit for each channel of the coded image that was, a byte a pixel. Pointers that are
+// null are results that nobody wants.
 
 #include "tile.cuh"
 #include "surrogates.cuh"
@@ -27,7 +27,7 @@ struct alignas(HARD ? 8 : 16) Row {
     Sample samples[BLOCK];
 };
 
-// --- quality, tables, color -> operands ------------------------------------------------------------------------------------
+// --- quality, tables, color -> operands ------------------------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(THREADS) prepare(
     const REAL* quality, Int quality_stride, const REAL* table_luma, Int table_luma_stride, const REAL* table_chroma,
@@ -58,7 +58,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) prepare(
 // Cotangents of step sizes -> those of quality and tables, of a sample, or of all.
 extern "C" __global__ void __launch_bounds__(THREADS) prepare_vjp(
     const REAL* quality, Int quality_stride, const REAL* table_luma, Int table_luma_stride, const REAL* table_chroma,
-    Int table_chroma_stride, Int cubic, const REAL* g_steps, REAL* g_quality, REAL* g_table_luma, REAL* g_table_chroma) {
+    Int table_chroma_stride, Int cubic, const REAL* g_steps, REAL* g_quality, REAL* g_table_luma,
+    REAL* g_table_chroma) {
     __shared__ REAL parts[BLOCK * BLOCK];
     const Int sample = blockIdx.x;
     const int i = threadIdx.x;
@@ -66,8 +67,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) prepare_vjp(
     if (i < BLOCK * BLOCK) {
         parts[i] = 0;
         for (int group = 0; group < GROUPS; ++group) {
-            const REAL* const table = group == 0 ? table_luma + sample * table_luma_stride : table_chroma + sample * table_chroma_stride;
-            const REAL g = g_steps[(sample * GROUPS + group) * BLOCK * BLOCK + i] * step_size(table[i], percent.value, cubic).derivative;
+            const REAL* const table =
+                group == 0 ? table_luma + sample * table_luma_stride : table_chroma + sample * table_chroma_stride;
+            const REAL g = g_steps[(sample * GROUPS + group) * BLOCK * BLOCK + i] *
+                           step_size(table[i], percent.value, cubic).derivative;
             (group == 0 ? g_table_luma : g_table_chroma)[sample * BLOCK * BLOCK + i] = g * percent.value;
             parts[i] += g * table[i];
         }
@@ -80,13 +83,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) prepare_vjp(
     }
 }
 
-// --- image -> u and decoded planes -------------------------------------------------------------------------------------
+// --- image -> u and decoded planes -----------------------------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
     const REAL* image, const REAL* matrix, Int matrix_stride, const REAL* shift, Int shift_stride,
-    const REAL* steps_luma, Int steps_luma_stride, const REAL* steps_chroma, Int steps_chroma_stride,
-    Int height, Int width, Sample* luma, Sample* chroma, REAL* u_luma, REAL* u_chroma,
-    unsigned char* in_range_luma, unsigned char* in_range_chroma) {
+    const REAL* steps_luma, Int steps_luma_stride, const REAL* steps_chroma, Int steps_chroma_stride, Int height,
+    Int width, Sample* luma, Sample* chroma, REAL* u_luma, REAL* u_chroma, unsigned char* in_range_luma,
+    unsigned char* in_range_chroma) {
     __shared__ REAL pixels[CHANNELS][TILE_HEIGHT][PITCH];
     __shared__ REAL means[SUBSAMPLED ? 2 : 1][BLOCK][CHROMA_PITCH];
     const Size size{static_cast<int>(height), static_cast<int>(width)};
@@ -123,7 +126,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
     for (int i = 0; i < BLOCK; ++i) own_row[i] = x[i];
     __syncthreads();
 
-    const REAL* steps = steps_of(steps_luma, steps_luma_stride, steps_chroma, steps_chroma_stride, at.group, tile.sample);
+    const REAL* steps =
+        steps_of(steps_luma, steps_luma_stride, steps_chroma, steps_chroma_stride, at.group, tile.sample);
     REAL* const u_out = at.group == 0 ? u_luma : u_chroma;
     for (int i = 0; i < BLOCK; ++i) x[i] = own_column[i * pitch];
     dct_columns(x);
@@ -157,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
     if (HARD && in_range) in_range[offset / BLOCK] = bits;
 }
 
-// --- decoded planes -> image -------------------------------------------------------------------------------------------
+// --- decoded planes -> image -----------------------------------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
     const Sample* luma, const Sample* chroma, const REAL* inverse, Int inverse_stride, const REAL* unshift,
@@ -184,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
     }
 }
 
-// --- cotangent of the coded image -> those of the image and of the step sizes --------------------------------------------
+// --- cotangent of the coded image -> those of the image and of the step sizes ----------------------------------------
 
 extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     const REAL* g_coded, const unsigned char* inside, const REAL* u_luma, const REAL* u_chroma,
@@ -200,8 +204,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     const int line = threadIdx.x % BLOCK;
     const Size own = sample_size(size, at.group);
 
-    // Cotangents of YCbCr, with the neighbors that upsampling of this tile's chroma reached. Beyond what the planes cover
-    // they are replicated, as the planes were; beyond the image, which was cropped, they are zero.
+    // Cotangents of YCbCr, with the neighbors that upsampling of this tile's chroma reached. Beyond what the planes
+    // cover they are replicated, as the planes were; beyond the image, which was cropped, they are zero.
     const Size covered{ROWS * ceil_div(size.height, ROWS), COLUMNS * ceil_div(size.width, COLUMNS)};
     constexpr int SPAN = TILE_WIDTH + 2 * HALO_COLUMNS;
     for (int p = threadIdx.x; p < CHROMA_TILE_HEIGHT * SPAN; p += THREADS) {
@@ -280,7 +284,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
         REAL* const to = g_image + (tile.sample * CHANNELS * height + y) * width + x;
 #if CHANNELS == 3
         for (int c = 1; c < 3; ++c)
-            pixel[c] = downsample_vjp<ROWS, COLUMNS>(chroma[c - 1], tile, size, sample_size(size, 1), padded_size(size, 1), y, x);
+            pixel[c] = downsample_vjp<ROWS, COLUMNS>(
+                chroma[c - 1], tile, size, sample_size(size, 1), padded_size(size, 1), y, x);
         REAL rgb[3];
         mix_vjp(matrix + tile.sample * matrix_stride, pixel, rgb);
         for (int c = 0; c < 3; ++c) to[c * height * width] = rgb[c];

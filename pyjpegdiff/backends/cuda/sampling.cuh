@@ -2,7 +2,7 @@
 
 #pragma once
 
-// Half the reciprocals of two are exact, and so is every mean of whole samples.
+// A power of two: means of whole samples are exact.
 constexpr REAL SHARE = REAL(1.0 / (ROWS * COLUMNS));
 
 __device__ inline REAL down_bias(int column) {
@@ -20,7 +20,8 @@ __device__ inline REAL up_bias(int y, int x) {
 __device__ inline bool is_triangle(Size chroma) { return COLUMNS == 1 || chroma.width > 2; }
 
 // Means of a row of eight chroma samples, from a tile of pixels that replicates the image's last row and column.
-__device__ inline void downsample(const REAL (&pixels)[TILE_HEIGHT][PITCH], int row, int column, int last_row, REAL (&x)[BLOCK]) {
+__device__ inline void downsample(
+    const REAL (&pixels)[TILE_HEIGHT][PITCH], int row, int column, int last_row, REAL (&x)[BLOCK]) {
     // Below the last row of means, libjpeg repeats that.
     const int y = ROWS * least(row, last_row);
 #pragma unroll
@@ -67,17 +68,20 @@ __device__ inline void upsample_vjp(
     for (int j = 0; j < SPAN; ++j) {
         const int x = COLUMNS * column + j;
         if (ROWS == 2)
-            sums[j] = near * (pixels[2 * row + 1][x] + pixels[2 * row + 2][x]) + far * (pixels[2 * row][x] + pixels[2 * row + 3][x]);
+            sums[j] = near * (pixels[2 * row + 1][x] + pixels[2 * row + 2][x]) +
+                      far * (pixels[2 * row][x] + pixels[2 * row + 3][x]);
         else
             sums[j] = pixels[row][x];
     }
 #pragma unroll
     for (int j = 0; j < BLOCK; ++j)
-        g[j] = COLUMNS == 2 ? near * (sums[2 * j + 1] + sums[2 * j + 2]) + far * (sums[2 * j] + sums[2 * j + 3]) : sums[j];
+        g[j] =
+            COLUMNS == 2 ? near * (sums[2 * j + 1] + sums[2 * j + 2]) + far * (sums[2 * j] + sums[2 * j + 3]) : sums[j];
 }
 
-// Cotangent of the plane's full-size pixel (y, x), from the tile of a group's samples: those that were replicated also get
-// what their copies got. Columns are replicated before means are taken, and rows after, but for one that completes a pair.
+// Cotangent of the plane's full-size pixel (y, x), from the tile of a group's samples: those that were replicated also
+// get what their copies got. Columns are replicated before means are taken, and rows after, but for one that completes
+// a pair.
 template <int DOWN, int ACROSS, int HEIGHT, int WIDTH_PITCH>
 __device__ inline REAL downsample_vjp(
     const REAL (&samples)[HEIGHT][WIDTH_PITCH], Tile tile, Size size, Size own, Size padded, int y, int x) {

@@ -108,7 +108,9 @@ static int run_block(unsigned block, int threads, int descending, Body body) {
 #endif
 
 template <typename... Parameters, std::size_t... I>
-static int run(void (*kernel)(Parameters...), int blocks, int threads, int descending, void** arguments, std::index_sequence<I...>) {
+static int run(
+    void (*kernel)(Parameters...), int blocks, int threads, int descending, void** arguments,
+    std::index_sequence<I...>) {
     const auto body = [=] { kernel(*static_cast<Parameters*>(arguments[I])...); };
     for (int block = 0; block < blocks; ++block)
         if (run_block(descending ? blocks - 1 - block : block, threads, descending, body)) return 1;
@@ -120,7 +122,7 @@ static int run(void (*kernel)(Parameters...), int blocks, int threads, int desce
     return run(kernel, blocks, threads, descending, arguments, std::index_sequence_for<Parameters...>());
 }
 
-#define LAUNCHER(kernel)                                                                          \
-    extern "C" int launch_##kernel(int blocks, int threads, int descending, void** arguments) {   \
-        return threads == THREADS ? run(kernel, blocks, threads, descending, arguments) : 2;      \
+#define LAUNCHER(kernel)                                                                        \
+    extern "C" int launch_##kernel(int blocks, int threads, int descending, void** arguments) { \
+        return threads == THREADS ? run(kernel, blocks, threads, descending, arguments) : 2;    \
     }
