@@ -21,8 +21,8 @@ A result without residuals takes 27 or 36 bytes a pixel, where copying its image
 two copies take 48. In memory are at most, over the batch: image, result, cotangent, its result, u, bits: 4.6.
 
 Operands are prepared by a kernel of their own, and pulled back by another: as array operations those are dozens of
-launches, each of which takes microseconds. Where every rounding is performed, decoded planes are bytes, and samples that
-are no numbers come out as some.
+launches, each of which takes microseconds. Where every rounding is performed, decoded planes are bytes, and samples
+that are no numbers come out as some.
 
 A tile's sums of the step sizes' cotangents are taken in a fixed order, and so are the sums of those, by the library:
 results are the same every time.
