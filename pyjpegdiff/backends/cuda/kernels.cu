@@ -195,9 +195,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     const unsigned char* in_range_luma, const unsigned char* in_range_chroma, const REAL* matrix, Int matrix_stride,
     const REAL* inverse, Int inverse_stride, Int height, Int width, REAL* g_image, REAL* g_steps) {
     __shared__ REAL luma[TILE_HEIGHT][PITCH];
-    __shared__ REAL pixels[CHANNELS == 1 ? 1 : 2][CHROMA_TILE_HEIGHT][CHROMA_TILE_PITCH];
+    // Cotangents of pixels have had their use before sums are taken.
+    __shared__ union {
+        REAL pixels[CHANNELS == 1 ? 1 : 2][CHROMA_TILE_HEIGHT][CHROMA_TILE_PITCH];
+        REAL parts[BLOCKS][BLOCK * BLOCK];
+    } scratch;
     __shared__ REAL chroma[CHANNELS == 1 ? 1 : 2][BLOCK][CHROMA_PITCH];
-    __shared__ REAL parts[BLOCKS][BLOCK * BLOCK];
     const Size size{static_cast<int>(height), static_cast<int>(width)};
     const Tile tile = this_tile(size);
     const Place at = this_place(tile, size);
@@ -223,7 +226,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
             for (int c = 0; c < 3; ++c) g[c] = ycc[c];
 #endif
         }
-        for (int c = 1; c < CHANNELS; ++c) pixels[c - 1][i][j] = g[c];
+        for (int c = 1; c < CHANNELS; ++c) scratch.pixels[c - 1][i][j] = g[c];
         const int row = i - HALO_ROWS, column = j - HALO_COLUMNS;
         if (row >= 0 && row < TILE_HEIGHT && column >= 0 && column < TILE_WIDTH) {
             // Luma has nothing to replicate.
@@ -242,7 +245,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     if (at.group == 0) {
         for (int i = 0; i < BLOCK; ++i) g[i] = own_row[i];
     } else {
-        upsample_vjp(pixels[at.plane], line, at.column, is_triangle(own), g);
+        upsample_vjp(scratch.pixels[at.plane], line, at.column, is_triangle(own), g);
         const int y = tile.top / ROWS + line, x = tile.left / COLUMNS + at.column;
         for (int i = 0; i < BLOCK; ++i) g[i] = y < own.height && x + i < own.width ? g[i] : 0;
     }
@@ -262,14 +265,15 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     for (int i = 0; i < BLOCK; ++i) {
         const REAL u = at.exists ? u_in[at.offset + static_cast<Int>(i) * at.width + line] : 0;
         const REAL through = at.exists ? g[i] * rounding_derivative(u) : 0;
-        if (g_steps) parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? g[i] * quantized(u) - through * u : 0;
+        if (g_steps)
+            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? g[i] * quantized(u) - through * u : 0;
         g[i] = through;
     }
     idct(g);
     for (int i = 0; i < BLOCK; ++i) own_column[i * pitch] = g[i];
     __syncthreads();
 
-    if (g_steps) sum_blocks(parts, g_steps + static_cast<Int>(blockIdx.x) * GROUPS * BLOCK * BLOCK);
+    if (g_steps) sum_blocks(scratch.parts, g_steps + static_cast<Int>(blockIdx.x) * GROUPS * BLOCK * BLOCK);
     if (!g_image) return;
     for (int i = 0; i < BLOCK; ++i) g[i] = own_row[i];
     idct(g);
