@@ -13,7 +13,9 @@ from array_api_compat import array_namespace, is_array_api_obj, to_device
 
 from pyjpegdiff import devices
 from pyjpegdiff.spec import Array, Namespace, Rounding
+from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.surrogates import ROUNDINGS
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 # --- image ------------------------------------------------------------------------------------------------------------
 
@@ -203,13 +205,18 @@ def form(xp: Namespace, value: Array, like: Array) -> tuple[Any, Any]:
     return dtypes(xp, "", value)[1], value.device
 
 
+DEFAULTS = (LUMINANCE, CHROMINANCE, MATRIX, OFFSET)
+"""Numbers of the package's own, which need no check at every call."""
+
+
 def _is_plain(value: object) -> bool:
     return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
 
 
 def _plain_numbers(library: Library, name: str, value: object, dtype: Any, image: Array) -> Array:
     """An array of Python numbers, whose range is checked where they are a quality."""
-    for number in _flatten(name, value):
+    trusted = any(value is default for default in DEFAULTS)
+    for number in () if trusted else _flatten(name, value):
         if name == "jpeg_quality" and not 1 <= number <= 100:
             raise ValueError(f"jpeg_quality must be in 1..100, got {number}")
         if not math.isfinite(number):

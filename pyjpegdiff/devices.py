@@ -41,14 +41,18 @@ def constant(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:
     """
     if not is_remote(xp, device) or is_for_shapes_alone():
         return xp.asarray(values, dtype=dtype, device=device)
-    key = (xp, _frozen(values), dtype, str(device))
-    if key not in _kept:
-        sent = xp.asarray(values, dtype=dtype, device=device)
+    found = kept(xp, values, dtype, device)
+    if found is None:
+        found = xp.asarray(values, dtype=dtype, device=device)
         _wait_for_copy(xp, device)
-        if len(_kept) >= MOST_KEPT:
-            return sent
-        _kept[key] = sent
-    return _kept[key]
+        if len(_kept) < MOST_KEPT:
+            _kept[_key(xp, values, dtype, device)] = found
+    return found
+
+
+def kept(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array | None:
+    """A constant that has been sent before."""
+    return _kept.get(_key(xp, values, dtype, device))
 
 
 def is_remote(xp: Namespace, device: Any) -> bool:
@@ -64,6 +68,14 @@ def limit(xp: Namespace, x: Array, low: float, high: float) -> Array:
 def for_exact_products(xp: Namespace, x: Array) -> Array:
     """Float64 where float32 is not to be relied on: a GPU may take TF32, of 11 bits, for products of matrices."""
     return x if is_numpy_namespace(xp) else xp.astype(x, xp.float64, copy=False)
+
+
+def _key(xp: Namespace, values: Any, dtype: Any, device: Any) -> Any:
+    try:
+        hash(values)
+    except TypeError:
+        values = _frozen(values)
+    return xp, values, dtype, str(device)
 
 
 def _frozen(values: Any) -> Any:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pyjpegdiff.adapters._torch_specs import decode_spec, has_functions, is_gray
-from pyjpegdiff.devices import constant, is_remote, shapes_alone
+from pyjpegdiff.devices import constant, is_remote, kept, shapes_alone
 from pyjpegdiff.transforms import TRANSFORMS
 
 NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
@@ -117,6 +117,9 @@ def face_constant(xp: Any, values: Any, dtype: torch.dtype, device: torch.device
     if torch.compiler.is_compiling():
         numbers, shape = _flattened(values)
         return constant_op(numbers, dtype, device).reshape(shape)
+    found = kept(xp, values, dtype, device)
+    if found is not None:
+        return found
     # In a thread of its own: transforms, fake tensors and inference mode, which are the caller's thread's, would get
     # hold of what is to be kept for other calls.
     with ThreadPoolExecutor(1) as pool:
