@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test thorough lint format docs bench bench-fidelity clean
+.PHONY: demo test thorough lint format docs bench bench-fidelity bench-gpu clean
 
 demo: .venv/demo.stamp ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -31,6 +31,9 @@ bench: .venv/bench.stamp ## Measure speed and memory beside what a user would pi
 
 bench-fidelity: .venv/bench.stamp ## Measure how near each codec comes to Pillow
 	$(BIN)/python -W ignore -m benchmarks.fidelity
+
+bench-gpu: .venv/bench.stamp ## Measure on a GPU, beside a mere copy; CuPy is installed by hand, for the CUDA there is
+	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH)
 
 clean: ## Remove the environment and what tools left behind
 	rm -rf .venv build dist demo.png .hypothesis .mypy_cache .pytest_cache .ruff_cache

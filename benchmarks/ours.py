@@ -48,14 +48,14 @@ def vjp(wrt: Sequence[str]) -> Build:
     return build
 
 
-def torch_forward(compiled: bool = False) -> Build:
+def torch_forward(compiled: bool = False, device: str = "cpu") -> Build:
     """The straight-through variant, by the torch adapter."""
-    return torch_calls.forward(_compiled if compiled else _eager)
+    return torch_calls.forward(_compiled if compiled else _eager, device=device)
 
 
-def torch_backward(compiled: bool = False) -> Build:
+def torch_backward(compiled: bool = False, device: str = "cpu") -> Build:
     """The straight-through variant under autograd, by the torch adapter."""
-    return torch_calls.backward(_compiled if compiled else _eager)
+    return torch_calls.backward(_compiled if compiled else _eager, device=device)
 
 
 def _eager() -> Code:

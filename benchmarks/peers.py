@@ -26,24 +26,24 @@ def pillow(batch: Batch) -> Call:
     return lambda: [code(image) for image in images]
 
 
-def kornia_forward() -> Build:
+def kornia_forward(device: str = "cpu") -> Build:
     """The codec of kornia, which takes images 0..1."""
-    return torch_calls.forward(_kornia, white=1.0)
+    return torch_calls.forward(_kornia, white=1.0, device=device)
 
 
-def kornia_backward() -> Build:
+def kornia_backward(device: str = "cpu") -> Build:
     """The codec of kornia under autograd."""
-    return torch_calls.backward(_kornia, white=1.0)
+    return torch_calls.backward(_kornia, white=1.0, device=device)
 
 
-def diff_jpeg_forward() -> Build:
+def diff_jpeg_forward(device: str = "cpu") -> Build:
     """The code published with the method."""
-    return torch_calls.forward(_diff_jpeg)
+    return torch_calls.forward(_diff_jpeg, device=device)
 
 
-def diff_jpeg_backward() -> Build:
+def diff_jpeg_backward(device: str = "cpu") -> Build:
     """The code published with the method, under autograd."""
-    return torch_calls.backward(_diff_jpeg)
+    return torch_calls.backward(_diff_jpeg, device=device)
 
 
 # Imported by name: neither needs to be there for this file to be checked or loaded.

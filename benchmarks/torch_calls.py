@@ -9,25 +9,25 @@ from benchmarks.photos import Batch
 Code = Callable[..., Any]
 
 
-def forward(load: Callable[[], Code], white: float = 255.0) -> Build:
+def forward(load: Callable[[], Code], white: float = 255.0, device: str = "cpu") -> Build:
     """The function alone; ``load`` imports it, ``white`` is its data range."""
 
     def build(batch: Batch) -> Call:
         code = load()
-        image, quality, table_y, table_c = _tensors(batch, white)
+        image, quality, table_y, table_c = _tensors(batch, white, device)
         return lambda: code(image, quality, table_y, table_c)
 
     return build
 
 
-def backward(load: Callable[[], Code], white: float = 255.0) -> Build:
+def backward(load: Callable[[], Code], white: float = 255.0, device: str = "cpu") -> Build:
     """The function and its gradients to image, quality and tables."""
 
     def build(batch: Batch) -> Call:
         import torch
 
         code = load()
-        tensors = _tensors(batch, white)
+        tensors = _tensors(batch, white, device)
         cotangent = tensors[0].clone()
         inputs = [tensor.requires_grad_() for tensor in tensors]
 
@@ -40,8 +40,8 @@ def backward(load: Callable[[], Code], white: float = 255.0) -> Build:
     return build
 
 
-def _tensors(batch: Batch, white: float) -> list[Any]:
+def _tensors(batch: Batch, white: float, device: str) -> list[Any]:
     import torch
 
-    image = torch.from_numpy(batch)
-    return [image if white == 255.0 else image * (white / 255.0), *map(torch.from_numpy, parameters(len(batch)))]
+    image, *rest = (torch.from_numpy(array).to(device) for array in (batch, *parameters(len(batch))))
+    return [image if white == 255.0 else image * (white / 255.0), *rest]

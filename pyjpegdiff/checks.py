@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_namespace, to_device
 
-from pyjpegdiff import lean
-from pyjpegdiff.constants import constant
+from pyjpegdiff import devices, lean
 from pyjpegdiff.spec import Array, Namespace, Rounding
 from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.surrogates import ROUNDINGS
@@ -34,6 +33,8 @@ class Library(NamedTuple):
     """Whether something is one of its arrays."""
     noun: str
     """What to call those in a message."""
+    constant: Callable[..., Array] = devices.constant
+    """``constant(xp, values, dtype, device)``: numbers as an array that nobody writes to."""
 
 
 def library(name: str, value: Array) -> Library:
@@ -172,17 +173,12 @@ def rounding_(rounding: Rounding) -> Rounding:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-DEFAULTS = (LUMINANCE, CHROMINANCE, MATRIX, OFFSET)
-
-
 def parameter(
     library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], image: Array
 ) -> Array:
     """An array in the dtype and on the device of the canonical image, whose leading axes broadcast against its own."""
-    if any(value is default for default in DEFAULTS):
-        return constant(library.xp, value, image)
     if _is_plain(value):
-        array = _plain_numbers(library.xp, name, value, image)
+        array = _plain_numbers(library, name, value, image)
     else:
         owned(library, name, value)
         dtypes(library.xp, name, value)
@@ -211,19 +207,26 @@ def form(xp: Namespace, value: Array, like: Array) -> tuple[Any, Any]:
     return dtypes(xp, "", value)[1], value.device
 
 
+DEFAULTS = (LUMINANCE, CHROMINANCE, MATRIX, OFFSET)
+"""Numbers of the package's own, which need no check at every call."""
+
+
 def _is_plain(value: object) -> bool:
     return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
 
 
-def _plain_numbers(xp: Namespace, name: str, value: object, image: Array) -> Array:
+def _plain_numbers(library: Library, name: str, value: object, image: Array) -> Array:
     """An array of Python numbers, whose range is checked where they are a quality."""
-    for number in _flatten(name, value):
+    trusted = any(value is default for default in DEFAULTS)
+    for number in () if trusted else _flatten(name, value):
         if name == "jpeg_quality" and not 1 <= number <= 100:
             raise ValueError(f"jpeg_quality must be in 1..100, got {number}")
         if not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
+    if isinstance(value, Real):
+        return library.xp.full((), float(value), dtype=image.dtype, device=image.device)
     try:
-        return xp.asarray(value, dtype=image.dtype, device=image.device)
+        return library.constant(library.xp, value, image.dtype, image.device)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
 

@@ -10,7 +10,7 @@ rounding shifts. The VJPs know nothing of it: they are those of the hard pipelin
 
 from typing import NamedTuple
 
-from pyjpegdiff.constants import constant
+from pyjpegdiff.devices import constant_like, for_exact_products, limit
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 from pyjpegdiff.stages import color, quantization, sampling
 from pyjpegdiff.stages.dct import dct, idct, islow_dct, islow_idct
@@ -49,19 +49,20 @@ def encode(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Group
 
 def to_planes(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Group:
     """Image -> luma and chroma of full size, centered."""
+    dtype = image.dtype
     if spec.exact:
         # What saving the image would store. Derivative: the identity.
-        image = xp.clip(xp.round(image), 0, 255)
+        image = for_exact_products(xp, limit(xp, xp.round(image), 0, 255))
     if spec.sampling is None:
         planes = image - (color.LEVEL - COLOR_BIAS[0] if spec.hard else color.LEVEL)
     else:
         matrix, shift = operands.matrix, operands.shift
         if spec.exact:
-            matrix, shift = constant(xp, color.FIXED_MATRIX, image), constant(xp, color.FIXED_SHIFT, image)
+            matrix, shift = constant_like(xp, color.FIXED_MATRIX, image), constant_like(xp, color.FIXED_SHIFT, image)
         if spec.hard:
-            shift = shift + constant(xp, COLOR_BIAS, image)
+            shift = shift + constant_like(xp, COLOR_BIAS, image)
         planes = color.mix(xp, matrix, shift, image)
-    return _split(spec, xp.floor(planes) if spec.hard else planes)
+    return _split(spec, xp.astype(xp.floor(planes), dtype, copy=False) if spec.hard else planes)
 
 
 def encode_vjp(
@@ -164,16 +165,17 @@ def to_rgb(
     xp: Namespace, spec: Spec, operands: Operands, ycc: Array, masks: bool = True
 ) -> tuple[Array, tuple[Array, ...]]:
     """YCbCr -> image, and where it was in range, if asked for."""
-    bias = 0.5 if spec.hard else 0.0
+    bias, dtype = 0.5 if spec.hard else 0.0, ycc.dtype
     if spec.sampling is None:
         image = ycc + (color.LEVEL + bias)
     else:
         inverse, unshift = operands.inverse, operands.unshift
         if spec.exact:
-            inverse, unshift = constant(xp, color.FIXED_INVERSE, ycc), constant(xp, color.FIXED_UNSHIFT, ycc)
+            ycc = for_exact_products(xp, ycc)
+            inverse, unshift = constant_like(xp, color.FIXED_INVERSE, ycc), constant_like(xp, color.FIXED_UNSHIFT, ycc)
         image = color.mix(xp, inverse, unshift + bias, ycc)
     if spec.hard:
-        image = xp.floor(image)
+        image = xp.astype(xp.floor(image), dtype, copy=False)
     return clip(xp, image, 0, 255, spec.hard), (is_inside(image, 0, 255),) if masks else ()
 
 

@@ -71,8 +71,9 @@ def _coding_cotangents(asked: Asked, g_image: Array | None, g: Parameters) -> Co
 
 
 def _code(xp: Namespace, spec: Spec, size: Size, inputs: Arrays, asked: Asked) -> tuple[Arrays, Arrays]:
-    operands = prepare(xp, spec, _parameters(inputs))
-    image, residuals = backends.select(xp).code(xp, spec, operands, inputs[0], _wanted(asked))
+    backend, image = backends.select(xp, spec, inputs[0]), inputs[0]
+    operands = backends.prepared(backend, xp, spec, _parameters(inputs), image.shape[:-3])
+    image, residuals = backend.code(xp, spec, operands, image, _wanted(asked))
     return (image,), residuals
 
 
@@ -80,9 +81,11 @@ def _code_vjp(
     xp: Namespace, spec: Spec, size: Size, inputs: Arrays, residuals: Arrays, cotangents: Cotangents, asked: Asked
 ) -> Cotangents:
     parameters, wanted = _parameters(inputs), _wanted(asked)
-    operands = prepare(xp, spec, parameters)
-    g_image, g = backends.select(xp).code_vjp(xp, spec, operands, inputs[0], residuals, cotangents[0], wanted)
-    return _coding_cotangents(asked, g_image, prepare_vjp(xp, spec, parameters, g))
+    cotangent: Array = cotangents[0]
+    backend, leading = backends.select(xp, spec, cotangent), cotangent.shape[:-3]
+    operands = backends.prepared(backend, xp, spec, parameters, leading, wanted)
+    g_image, g = backend.code_vjp(xp, spec, operands, inputs[0], residuals, cotangent, wanted)
+    return _coding_cotangents(asked, g_image, backends.prepared_vjp(backend, xp, spec, parameters, g, leading, wanted))
 
 
 def _encode(xp: Namespace, spec: Spec, size: Size, inputs: Arrays, asked: Asked) -> tuple[Arrays, Arrays]:

@@ -66,7 +66,7 @@ def to_html(figure: Figure) -> str:
 
 def install() -> None:
     """Set the style, and let IPython display figures by `to_html` alone."""
-    shell = get_ipython()
+    shell: Any = get_ipython()
     shell.run_line_magic("matplotlib", "inline")
     style.use(STYLE)  # over what the inline backend set
     shell.run_line_magic("config", "InlineBackend.figure_formats = set()")

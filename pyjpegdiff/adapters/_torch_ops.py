@@ -8,7 +8,8 @@ them. `Backward` is one itself so that a second derivative raises instead of com
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import array_api_compat.torch as torch_namespace
@@ -19,6 +20,7 @@ from torch import Tensor
 from pyjpegdiff import lean
 from pyjpegdiff.adapters._torch_specs import decode_spec, has_functions, is_gray
 from pyjpegdiff.backends import threads
+from pyjpegdiff.devices import constant, is_remote, kept, shapes_alone
 from pyjpegdiff.transforms import TRANSFORMS
 
 NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
@@ -34,15 +36,28 @@ def _run_numpy(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> lis
 
 
 def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    with _full_precision():
+        return _run_plainly(run, tensors)
+
+
+def _run_fake(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    """The core itself tells shapes and dtypes, given tensors that hold nothing."""
+    with shapes_alone():
+        return _run_plainly(run, tensors)
+
+
+def _run_plainly(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     device_type = next(tensor.device.type for tensor in tensors if tensor is not None)
-    with torch.no_grad(), torch.autocast(device_type, enabled=False), _full_precision():
+    has_autocast = torch.amp.is_autocast_available(device_type)
+    with torch.no_grad(), torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
         return [tensor.contiguous() for tensor in run(torch_namespace, tensors)]
 
 
 def _execute(spec: str, run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
     """Run array code on tensors: by NumPy, without a copy, where they are in host memory, else by torch itself.
 
-    By torch also where it is to meet a caller's own functions, who wrote them for tensors.
+    By torch also where it is to meet a caller's own functions, who wrote them for tensors. Fused kernels, where
+    `pyjpegdiff.backends.select` picks them, are launched on torch's current stream and fill tensors of torch's.
     """
     on_host = all(tensor is None or tensor.device.type == "cpu" for tensor in tensors)
     return (_run_numpy if on_host and not has_functions(spec) else _run_torch)(run, tensors)
@@ -50,17 +65,16 @@ def _execute(spec: str, run: Callable[..., Any], tensors: Sequence[Tensor | None
 
 _precision_lock = threading.Lock()
 _precision_users = 0
-_precision_before = "highest"
+_restore_precision: Callable[[], None] = lambda: None  # noqa: E731
 
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
     """Keep TF32 and bfloat16 out of float32 products; the setting is global, so the last to leave restores it."""
-    global _precision_users, _precision_before
+    global _precision_users, _restore_precision
     with _precision_lock:
         if _precision_users == 0:
-            _precision_before = torch.get_float32_matmul_precision()
-            torch.set_float32_matmul_precision("highest")
+            _restore_precision = _set_full_precision()
         _precision_users += 1
     try:
         yield
@@ -68,7 +82,76 @@ def _full_precision() -> Iterator[None]:
         with _precision_lock:
             _precision_users -= 1
             if _precision_users == 0:
-                torch.set_float32_matmul_precision(_precision_before)
+                _restore_precision()
+
+
+def _set_full_precision() -> Callable[[], None]:
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # It was set by the interface that torch 2.9 added, and can be asked for by that alone.
+        return _set_full_precision_by_backend()
+    if before == "highest":
+        return lambda: None
+    torch.set_float32_matmul_precision("highest")
+    return lambda: torch.set_float32_matmul_precision(before)
+
+
+def _set_full_precision_by_backend() -> Callable[[], None]:
+    libraries: tuple[Any, ...] = (torch.backends.cuda, torch.backends.mkldnn)
+    backends = [library.matmul for library in libraries]
+    before = [backend.fp32_precision for backend in backends]
+
+    def assign(values: Sequence[str]) -> None:
+        for backend, value in zip(backends, values, strict=True):
+            backend.fp32_precision = value
+
+    assign(["ieee"] * len(backends))
+    return lambda: assign(before)
+
+
+# --- constants on a device --------------------------------------------------------------------------------------------
+
+
+def face_constant(xp: Any, values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As `pyjpegdiff.devices.constant`, for those who stand before the operators, under whatever transform."""
+    if not is_remote(xp, device):
+        return xp.asarray(values, dtype=dtype, device=device)
+    if torch.compiler.is_compiling():
+        numbers, shape = _flattened(values)
+        return constant_op(numbers, dtype, device).reshape(shape)
+    found = kept(xp, values, dtype, device)
+    if found is not None:
+        return found
+    # In a thread of its own: transforms, fake tensors and inference mode, which are the caller's thread's, would get
+    # hold of what is to be kept for other calls.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(constant, torch_namespace, values, dtype, device).result()
+
+
+def _flattened(values: Any) -> tuple[list[float], tuple[int, ...]]:
+    if not isinstance(values, (list, tuple)):
+        return [float(values)], ()
+    parts = [_flattened(value) for value in values]
+    shapes = [shape for _, shape in parts]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError(f"lengths differ: {shapes}")
+    return [number for numbers, _ in parts for number in numbers], (len(parts), *(shapes[0] if shapes else ()))
+
+
+# A compiler would send its own constants from the host at every call.
+@torch.library.custom_op("pyjpegdiff::constant", mutates_args=())
+def constant_op(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return constant(torch_namespace, list(values), dtype, device).clone()
+
+
+@constant_op.register_fake
+def _(values, dtype, device):  # type: ignore[no-untyped-def]
+    return torch.empty(len(values), dtype=dtype, device=device)
+
+
+@constant_op.register_vmap
+def _(info, in_dims, values, dtype, device):  # type: ignore[no-untyped-def]
+    return constant_op(values, dtype, device), None
 
 
 # --- operators --------------------------------------------------------------------------------------------------------
@@ -111,15 +194,14 @@ def vjp_op(
     return _execute(spec, _vjp(kind, spec, size, asked, counts), tensors)
 
 
-# Run on fake tensors, the core itself tells shapes and dtypes.
 @forward_op.register_fake
 def _(kind, spec, size, keep, tensors):  # type: ignore[no-untyped-def]
-    return _run_torch(_forward(kind, spec, size, keep), tensors)
+    return _run_fake(_forward(kind, spec, size, keep), tensors)
 
 
 @vjp_op.register_fake
 def _(kind, spec, size, asked, counts, tensors):  # type: ignore[no-untyped-def]
-    return _run_torch(_vjp(kind, spec, size, asked, counts), tensors)
+    return _run_fake(_vjp(kind, spec, size, asked, counts), tensors)
 
 
 # --- autograd ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,10 @@ Signatures start with those of the published method, whose users change an impor
 is the same core that NumPy arrays meet. Supported are all devices, ``torch.compile`` (``fullgraph=True``),
 ``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them. Second derivatives, forward mode and ``torch.compile`` of
 ``vmap(grad)`` raise.
+
+CUDA is supported as far as that can be made sure of without a GPU: none has run this yet. A first call sends constants
+to the device, and compiles fused kernels if they are asked for (see `pyjpegdiff.backends`); a CUDA graph is to be
+captured after it. Later calls wait for nothing, unless an argument is in the host's memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pyjpegdiff import arguments
-from pyjpegdiff.adapters._torch_ops import Backward, Forward, count_outputs, forward_op
+from pyjpegdiff.adapters._torch_ops import Backward, Forward, count_outputs, face_constant, forward_op
 from pyjpegdiff.adapters._torch_specs import encode_spec
 from pyjpegdiff.arguments import Call
 from pyjpegdiff.checks import Library
@@ -34,7 +38,7 @@ __all__ = [
     "jpeg_encode_vjp",
 ]
 
-LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor")
+LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", face_constant)
 
 
 def diff_jpeg_coding(

@@ -12,7 +12,7 @@ blocks are the rows of one tall ``(n, 8)`` matrix, along H they are ``(8, W)`` s
 
 import math
 
-from pyjpegdiff.constants import constant
+from pyjpegdiff.devices import constant_like, for_exact_products
 from pyjpegdiff.spec import Array, Namespace
 
 BLOCK = 8
@@ -37,13 +37,13 @@ ISLOW = (
 
 def dct(xp: Namespace, planes: Array) -> Array:
     """Coefficients of every 8x8 block of (..., H, W), H and W multiples of 8."""
-    basis = constant(xp, BASIS, planes)
+    basis = constant_like(xp, BASIS, planes)
     return left(xp, basis, right(xp, planes, xp.matrix_transpose(basis)))
 
 
 def idct(xp: Namespace, coefficients: Array) -> Array:
     """Samples of every 8x8 block of coefficients; the adjoint of `dct`, and its inverse."""
-    basis = constant(xp, BASIS, coefficients)
+    basis = constant_like(xp, BASIS, coefficients)
     return right(xp, left(xp, xp.matrix_transpose(basis), coefficients), basis)
 
 
@@ -53,8 +53,9 @@ def islow_dct(xp: Namespace, planes: Array) -> Array:
     The first pass is exact in float32: a row of ISLOW sums to 2^16 at most in magnitude, times 128 that is 2^23, and
     the rounding shift adds 2^10. Its results reach 2^12, so the second pass reaches 2^28 and takes float64.
     """
-    rows = _shifted(xp, right(xp, planes, xp.matrix_transpose(_islow(xp, planes, 11))))
-    rows = xp.astype(rows, xp.float64)
+    wide = for_exact_products(xp, planes)
+    rows = _shifted(xp, right(xp, wide, xp.matrix_transpose(_islow(xp, wide, 11))))
+    rows = xp.astype(rows, xp.float64, copy=False)
     eighths = _shifted(xp, left(xp, _islow(xp, rows, 15), rows))
     return xp.astype(eighths, planes.dtype, copy=False) / 8
 
@@ -67,7 +68,7 @@ def islow_idct(xp: Namespace, coefficients: Array) -> Array:
 
 
 def _islow(xp: Namespace, like: Array, shift: int) -> Array:
-    return constant(xp, ISLOW, like) * 2.0**-shift
+    return constant_like(xp, ISLOW, like) * 2.0**-shift
 
 
 def _shifted(xp: Namespace, x: Array) -> Array:

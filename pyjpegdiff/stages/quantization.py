@@ -13,6 +13,7 @@ Through quantization and back the step size cancels: with G the cotangent of c',
 :math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`.
 """
 
+from pyjpegdiff.devices import limit
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace
 from pyjpegdiff.stages.dct import BLOCK
@@ -35,7 +36,7 @@ def scale(xp: Namespace, quality: Array, flooring: str, hard: bool) -> tuple[Arr
     Outside 1..100 the value is the bound's and the derivative `LEAK` times the bound's, so that a quality that was
     stepped out of range finds its way back. At 50 both branches give 100, with the same derivative -2.
     """
-    limited = xp.clip(quality, 1, 100)
+    limited = limit(xp, quality, 1, 100)
     low = limited < 50
     percent = xp.where(low, 5000 / limited, 200 - 2 * limited)
     slope = xp.where(low, -5000 / (limited * limited), xp.full_like(limited, -2))

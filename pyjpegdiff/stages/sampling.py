@@ -14,7 +14,7 @@ replicated one at its border. Columns are whole in every call, and replicate by 
 round up on average is nothing; their derivative is the identity.
 """
 
-from pyjpegdiff.constants import constant
+from pyjpegdiff.devices import constant_like
 from pyjpegdiff.spec import Array, Namespace
 from pyjpegdiff.stages.dct import BLOCK
 
@@ -60,7 +60,7 @@ def downsample(xp: Namespace, planes: Array, sampling: tuple[int, int], hard: bo
     if rows * columns > 1:
         means = means * (1 / (rows * columns))
         if hard:
-            bias = constant(xp, DOWN_BIAS[sampling], means)
+            bias = constant_like(xp, DOWN_BIAS[sampling], means)
             means = xp.floor(means + xp.tile(bias, (width // 2,)))
     return replicate_end(xp, means, -2, height)
 

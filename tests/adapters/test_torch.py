@@ -199,6 +199,31 @@ def test_autocast_and_reduced_precision_change_nothing(image, mode, device, on_t
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_meta_tensors_have_shapes(image, mode):
+    """Nor does anything look at a value: there is none."""
+    image = image.to("meta").requires_grad_()
+    coded = diff_jpeg_coding(image, 50, **mode)
+    (g,) = torch.autograd.grad(coded.sum(), image)
+    assert (coded.shape, g.shape, g.device.type) == (image.shape, image.shape, "meta")
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch has one interface yet")
+def test_precision_that_was_set_for_a_backend_alone(image, on_torch):
+    """By the interface that refuses to be mixed with the other."""
+    want = diff_jpeg_coding(image.float(), 50)
+    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "tf32"
+        assert torch.equal(diff_jpeg_coding(image.float(), 50), want)
+        assert [backend.fp32_precision for backend in backends] == ["tf32", "tf32"]
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
 def test_precision_is_restored_after_calls_from_many_threads(image, on_torch):
     before = torch.get_float32_matmul_precision()
     try:

@@ -1,0 +1,212 @@
+"""Who takes part on a GPU, and what measures them there."""
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import ours, peers
+from benchmarks.calls import QUALITY, SUBSAMPLING, Build, Call, parameters
+from benchmarks.contestants import BACKWARD, DIFF_JPEG, FORWARD, KORNIA, TABLES, TORCH, Contestant
+from benchmarks.photos import Batch
+from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+
+# --- contestants ------------------------------------------------------------------------------------------------------
+
+
+def fused(build: Build, wish: bool = True) -> Build:
+    """With fused kernels, or without."""
+
+    def build_it(images: Batch) -> Call:
+        def under_wish(function: Callable[[], Any]) -> Any:
+            before = os.environ.get("PYJPEGDIFF_FUSED")
+            os.environ["PYJPEGDIFF_FUSED"] = str(int(wish))
+            try:
+                return function()
+            finally:
+                if before is None:
+                    del os.environ["PYJPEGDIFF_FUSED"]
+                else:
+                    os.environ["PYJPEGDIFF_FUSED"] = before
+
+        call = under_wish(lambda: build(images))
+        return lambda: under_wish(call)
+
+    return build_it
+
+
+def cupy_forward(**choices: Any) -> Build:
+    """The function alone, on CuPy's arrays."""
+
+    def build(images: Batch) -> Call:
+        array = importlib.import_module("cupy").asarray(images)
+        return lambda: diff_jpeg_coding(array, QUALITY, subsampling=SUBSAMPLING, **choices)
+
+    return build
+
+
+def cupy_backward(**choices: Any) -> Build:
+    """The function and its gradients to image, quality and tables, on CuPy's arrays."""
+
+    def build(images: Batch) -> Call:
+        cupy = importlib.import_module("cupy")
+        array, cotangent = cupy.asarray(images), cupy.asarray(images)
+        rest = [cupy.asarray(each) for each in parameters(len(images))]
+
+        def call() -> object:
+            coded, pull = diff_jpeg_coding_vjp(array, *rest, wrt=TABLES, subsampling=SUBSAMPLING, **choices)
+            return coded, pull(cotangent)
+
+        return call
+
+    return build
+
+
+CUPY = ("cupy",)
+BOTH = (*TORCH, *CUPY)
+CONTESTANTS = (
+    Contestant("CuPy fused STE", FORWARD, fused(cupy_forward(ste=True)), CUPY),
+    Contestant("CuPy fused smooth", FORWARD, fused(cupy_forward()), CUPY),
+    Contestant("CuPy fused libjpeg", FORWARD, fused(cupy_forward(arithmetic="libjpeg")), CUPY),
+    Contestant("CuPy array API STE", FORWARD, fused(cupy_forward(ste=True), False), CUPY),
+    Contestant("torch fused STE", FORWARD, fused(ours.torch_forward(device="cuda")), BOTH),
+    Contestant("torch array API STE", FORWARD, fused(ours.torch_forward(device="cuda"), False), TORCH),
+    Contestant("torch compiled STE", FORWARD, fused(ours.torch_forward(True, "cuda"), False), TORCH),
+    Contestant("kornia", FORWARD, peers.kornia_forward("cuda"), KORNIA, is_peer=True),
+    Contestant("Diff-JPEG", FORWARD, peers.diff_jpeg_forward("cuda"), DIFF_JPEG, is_peer=True),
+    Contestant("CuPy fused STE + VJP", BACKWARD, fused(cupy_backward(ste=True)), CUPY),
+    Contestant("CuPy fused smooth + VJP", BACKWARD, fused(cupy_backward()), CUPY),
+    Contestant("CuPy array API STE + VJP", BACKWARD, fused(cupy_backward(ste=True), False), CUPY),
+    Contestant("torch fused STE + backward", BACKWARD, fused(ours.torch_backward(device="cuda")), BOTH),
+    Contestant("torch array API STE + backward", BACKWARD, fused(ours.torch_backward(device="cuda"), False), TORCH),
+    Contestant("torch compiled STE + backward", BACKWARD, fused(ours.torch_backward(True, "cuda"), False), TORCH),
+    Contestant("kornia + backward", BACKWARD, peers.kornia_backward("cuda"), KORNIA, is_peer=True),
+    Contestant("Diff-JPEG + backward", BACKWARD, peers.diff_jpeg_backward("cuda"), DIFF_JPEG, is_peer=True),
+)
+
+
+# --- gauges -----------------------------------------------------------------------------------------------------------
+# Both libraries work on the same default stream unless told otherwise, so either's events time what the other launched.
+
+
+class CuPyGauge:
+    """By CuPy's events; memory by its hook, and torch's own count where torch is there."""
+
+    def __init__(self) -> None:
+        self.cupy: Any = importlib.import_module("cupy")
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why this cannot measure here."""
+        runtime: Any = importlib.import_module("cupy").cuda.runtime
+        try:
+            return None if runtime.getDeviceCount() else "CuPy finds no device"
+        except runtime.CUDARuntimeError as error:
+            return f"CuPy finds no device: {error}"
+
+    def described(self) -> dict[str, Any]:
+        """The device, for the report."""
+        runtime = self.cupy.cuda.runtime
+        properties = runtime.getDeviceProperties(self.cupy.cuda.Device().id)
+        return {
+            "name": properties["name"].decode(),
+            "compute capability": f"{properties['major']}.{properties['minor']}",
+            "CUDA": runtime.runtimeGetVersion(),
+            "driver": runtime.driverGetVersion(),
+            "CuPy": self.cupy.__version__,
+        }
+
+    def copying(self, images: Batch) -> Call:
+        """A call that copies the batch on the device."""
+        source = self.cupy.asarray(images)
+        target = self.cupy.empty_like(source)
+        return lambda: self.cupy.copyto(target, source)
+
+    def seconds(self, call: Call) -> float:
+        """How long the device was at work on a call."""
+        start, end = self.cupy.cuda.Event(), self.cupy.cuda.Event()
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        return 1e-3 * float(self.cupy.cuda.get_elapsed_time(start, end))
+
+    def peak(self, build: Build, images: Batch) -> int:
+        """The most bytes that were in use at once, input included; of both libraries, added up."""
+        with _hook(self.cupy) as hook:
+            by_torch = _torch_peak(build, images)
+            if by_torch is None:
+                build(images)()
+        return int(hook.most) + (by_torch or 0)
+
+
+class TorchGauge:
+    """By torch's events, where CuPy is missing."""
+
+    def __init__(self) -> None:
+        self.torch: Any = importlib.import_module("torch")
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why this cannot measure here."""
+        return None if importlib.import_module("torch").cuda.is_available() else "torch finds no CUDA device"
+
+    def described(self) -> dict[str, Any]:
+        """The device, for the report."""
+        major, minor = self.torch.cuda.get_device_capability()
+        name = self.torch.cuda.get_device_name()
+        return {"name": name, "compute capability": f"{major}.{minor}", "CUDA": self.torch.version.cuda}
+
+    def copying(self, images: Batch) -> Call:
+        """A call that copies the batch on the device."""
+        source = self.torch.from_numpy(images).to("cuda")
+        target = self.torch.empty_like(source)
+        return lambda: target.copy_(source)
+
+    def seconds(self, call: Call) -> float:
+        """How long the device was at work on a call."""
+        start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        return 1e-3 * float(start.elapsed_time(end))
+
+    def peak(self, build: Build, images: Batch) -> int:
+        """The most bytes that were in use at once, input included."""
+        return _torch_peak(build, images) or 0
+
+
+def _torch_peak(build: Build, images: Batch) -> int | None:
+    """By torch's own count; None where torch has no device, and nothing was run."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    torch: Any = importlib.import_module("torch")
+    if not torch.cuda.is_available():
+        return None
+    before = torch.cuda.memory_allocated()
+    call = build(images)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    outcome = call()
+    torch.cuda.synchronize()
+    del outcome
+    return int(torch.cuda.max_memory_allocated() - before)
+
+
+def _hook(cupy: Any) -> Any:
+    class Peak(cupy.cuda.MemoryHook):  # type: ignore[misc]
+        name = "peak"
+
+        def __init__(self) -> None:
+            self.now = self.most = 0
+
+        def malloc_postprocess(self, **kwargs: Any) -> None:
+            self.now += kwargs["mem_size"]
+            self.most = max(self.most, self.now)
+
+        def free_postprocess(self, **kwargs: Any) -> None:
+            self.now -= kwargs["mem_size"]
+
+    return Peak()

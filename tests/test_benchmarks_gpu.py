@@ -1,0 +1,108 @@
+"""The benchmark on a GPU: what it makes of times and bytes, with the host in the place of a device."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage")
+pytest.importorskip("benchmarks", reason="benchmarks are not part of a distribution")
+from benchmarks import gpu, gpu_contestants, ours
+from benchmarks.contestants import BACKWARD, FORWARD, Contestant
+from benchmarks.photos import Size
+
+SIZES = [Size("small", 2, 32)]
+
+
+class Host:
+    """A gauge of calls that say by themselves how long they take, in units of a copy."""
+
+    def described(self):
+        return {"name": "host"}
+
+    def copying(self, images):
+        return lambda: 2 * images.nbytes / 1e12
+
+    def seconds(self, call):
+        return call()
+
+    def peak(self, build, images):
+        return 5 * images.nbytes
+
+
+def lasting(bytes_a_pixel):
+    return lambda images: lambda: bytes_a_pixel * images.size / 3 / 1e12
+
+
+@pytest.fixture(scope="module")
+def report():
+    contestants = [
+        Contestant("one", FORWARD, lasting(36)),
+        Contestant("two", BACKWARD, lasting(72)),
+        Contestant("broken", FORWARD, lambda images: lambda: 1 / 0),
+        Contestant("absent", FORWARD, None, needs=("no_such_module",)),
+    ]
+    return gpu.run(SIZES, contestants, Host(), repeat=3)
+
+
+def test_ratios_are_over_moving_what_must_be_moved(report):
+    (size,) = report["sizes"].values()
+    assert size["bandwidth"] == pytest.approx(1e12)
+    assert {name: found["ratio"] for name, found in size["measured"].items()} == pytest.approx({"one": 1.5, "two": 1.5})
+    assert all(found["peak"] == 5 for found in size["measured"].values())
+    assert size["failed"] == {"broken": "ZeroDivisionError: division by zero"}
+    assert report["missing"] == {"absent": "not installed: no_such_module"}
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_table_has_all_of_it(report):
+    text = gpu.render(report)
+    for line in ("2 of 32x32", "broken FAILED", "absent: not installed", "1.00 TB/s", "memory 6 times the batch"):
+        assert line in text
+
+
+def test_without_a_gpu_it_says_so_and_fails():
+    if not isinstance(gpu.find_gauge(), str):
+        pytest.skip("there is a GPU")
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu"]
+    root = Path(gpu.__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no GPU to measure" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--only", "nobody"], ["--repeat", "0"], ["--sizes", "7"]])
+def test_wrong_options_are_named(arguments, capsys):
+    with pytest.raises(SystemExit):
+        gpu.main(arguments)
+    assert arguments[0].removesuffix("s") in capsys.readouterr().err
+
+
+def test_wish_for_fused_kernels_holds_during_the_call_alone(monkeypatch):
+    import os
+
+    seen = []
+
+    def build(images):
+        seen.append(os.environ["PYJPEGDIFF_FUSED"])
+        return lambda: seen.append(os.environ["PYJPEGDIFF_FUSED"])
+
+    monkeypatch.delenv("PYJPEGDIFF_FUSED", raising=False)
+    gpu_contestants.fused(build, False)(None)()
+    assert "PYJPEGDIFF_FUSED" not in os.environ
+    monkeypatch.setenv("PYJPEGDIFF_FUSED", "7")
+    gpu_contestants.fused(build)(None)()
+    assert os.environ["PYJPEGDIFF_FUSED"] == "7"
+    assert seen == ["0", "0", "1", "1"]
+
+
+def test_contestants_on_torch_run_on_the_device_they_are_given():
+    pytest.importorskip("torch")
+    images = np.full((1, 3, 16, 16), 100, np.float32)
+    coded = ours.torch_forward(device="cpu")(images)()
+    assert coded.shape == images.shape
+    assert ours.torch_forward(device="meta")(images)().device.type == "meta"
