@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from benchmarks import ours, peers
 from benchmarks.calls import QUALITY, SUBSAMPLING, Build, Call, parameters
 from benchmarks.contestants import BACKWARD, DIFF_JPEG, FORWARD, KORNIA, TABLES, TORCH, Contestant
 from benchmarks.photos import Batch
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
 
 # --- contestants ------------------------------------------------------------------------------------------------------
 
@@ -20,15 +19,12 @@ def fused(build: Build, wish: bool = True) -> Build:
 
     def build_it(images: Batch) -> Call:
         def under_wish(function: Callable[[], Any]) -> Any:
-            before = os.environ.get("PYJPEGDIFF_FUSED")
-            os.environ["PYJPEGDIFF_FUSED"] = str(int(wish))
+            before = backends.FUSED
+            backends.FUSED = wish
             try:
                 return function()
             finally:
-                if before is None:
-                    del os.environ["PYJPEGDIFF_FUSED"]
-                else:
-                    os.environ["PYJPEGDIFF_FUSED"] = before
+                backends.FUSED = before
 
         call = under_wish(lambda: build(images))
         return lambda: under_wish(call)

@@ -7,10 +7,8 @@ from pyjpegdiff.checks import Library
 from pyjpegdiff.coefficients import Coefficients
 from pyjpegdiff.layout import Layout
 from pyjpegdiff.spec import Array, Namespace, Rounding, Spec
-from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.sampling import padded_size
 from pyjpegdiff.stages.surrogates import FLOORINGS
-from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from pyjpegdiff.transforms import CODING_INPUTS, DECODING_INPUTS
 
 ARITHMETICS = ("float", "libjpeg")
@@ -57,9 +55,10 @@ def coding(
     leading, size = checks.leading_and_size(image_rgb, channel_axis)
     given = {
         "jpeg_quality": jpeg_quality,
-        "quantization_table_y": LUMINANCE if quantization_table_y is None else quantization_table_y,
-        "quantization_table_c": CHROMINANCE if quantization_table_c is None else quantization_table_c,
-        **_color(color_matrix, color_offset),
+        "quantization_table_y": quantization_table_y,
+        "quantization_table_c": quantization_table_c,
+        "color_matrix": color_matrix,
+        "color_offset": color_offset,
     }
     image = layout.enter(xp, image_rgb)
     parameters = {
@@ -99,7 +98,8 @@ def decoding(
     spec = _spec(ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.")
     size = checks.image_size(coefficients.size)
     leading, like = y.shape[:-4], xp.astype(y, compute_dtype, copy=False)
-    given = {**_by_transform_order(coefficients, gray), **({} if gray else _color(color_matrix, color_offset))}
+    color = {} if gray else {"color_matrix": color_matrix, "color_offset": color_offset}
+    given = {**_by_transform_order(coefficients, gray), **color}
     inputs = {}
     for name, value in given.items():
         own_ndim = DECODING_INPUTS[name]
@@ -171,13 +171,6 @@ def _spec(
         flooring = "identity" if hard else "cubic"
     flooring = checks.one_of("flooring", flooring, tuple(FLOORINGS))
     return Spec(hard, checks.rounding_(rounding), flooring, None if gray else sampling, exact)
-
-
-def _color(color_matrix: Array, color_offset: Array) -> dict[str, Array]:
-    return {
-        "color_matrix": MATRIX if color_matrix is None else color_matrix,
-        "color_offset": OFFSET if color_offset is None else color_offset,
-    }
 
 
 def _by_transform_order(coefficients: Coefficients, gray: bool) -> dict[str, Array]:

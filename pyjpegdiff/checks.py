@@ -173,10 +173,20 @@ def rounding_(rounding: Rounding) -> Rounding:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
+DEFAULTS = {
+    "quantization_table_y": LUMINANCE,
+    "quantization_table_c": CHROMINANCE,
+    "color_matrix": MATRIX,
+    "color_offset": OFFSET,
+}
+
+
 def parameter(
     library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], image: Array
 ) -> Array:
     """An array in the dtype and on the device of the canonical image, whose leading axes broadcast against its own."""
+    if value is None and name in DEFAULTS:
+        return library.constant(library.xp, DEFAULTS[name], image.dtype, image.device)
     if _is_plain(value):
         array = _plain_numbers(library, name, value, image)
     else:
@@ -193,11 +203,14 @@ def parameter(
         own_axis in (1, axis) for own_axis, axis in zip(reversed(own_leading), reversed(leading), strict=False)
     )
     if len(shape) < own_ndim or own != expected or not fits:
-        raise ValueError(
-            f"{name} must have shape {expected}, after leading axes that broadcast to the image's {leading} "
-            f"if any, got {shape}"
-        )
+        raise ValueError(f"{name} must {_form_of(expected)} the image's leading axes {leading}, got shape {shape}")
     return array
+
+
+def _form_of(expected: tuple[int, ...]) -> str:
+    if not expected:
+        return "be a number, or an array that broadcasts to"
+    return f"have shape {expected}, or that after axes that broadcast to"
 
 
 def form(xp: Namespace, value: Array, like: Array) -> tuple[Any, Any]:
@@ -207,26 +220,22 @@ def form(xp: Namespace, value: Array, like: Array) -> tuple[Any, Any]:
     return dtypes(xp, "", value)[1], value.device
 
 
-DEFAULTS = (LUMINANCE, CHROMINANCE, MATRIX, OFFSET)
-"""Numbers of the package's own, which need no check at every call."""
-
-
 def _is_plain(value: object) -> bool:
     return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
 
 
 def _plain_numbers(library: Library, name: str, value: object, image: Array) -> Array:
     """An array of Python numbers, whose range is checked where they are a quality."""
-    trusted = any(value is default for default in DEFAULTS)
-    for number in () if trusted else _flatten(name, value):
-        if name == "jpeg_quality" and not 1 <= number <= 100:
-            raise ValueError(f"jpeg_quality must be in 1..100, got {number}")
-        if not math.isfinite(number):
+    for number in _flatten(name, value):
+        if name == "jpeg_quality":
+            if not 1 <= number <= 100:
+                raise ValueError(f"jpeg_quality must be in 1..100, got {number}")
+        elif not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
     if isinstance(value, Real):
         return library.xp.full((), float(value), dtype=image.dtype, device=image.device)
     try:
-        return library.constant(library.xp, value, image.dtype, image.device)
+        return library.xp.asarray(value, dtype=image.dtype, device=image.device)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
 

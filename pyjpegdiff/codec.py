@@ -109,9 +109,7 @@ def reconstruct(
     if not spec.hard:
         return planes, ()
     if not spec.exact:
-        for group in planes:
-            group += SAMPLE_BIAS
-        planes = tuple(xp.floor(group) for group in planes)
+        planes = tuple(xp.floor(group + SAMPLE_BIAS) for group in planes)
     in_range = tuple(is_inside(group, DARKEST, BRIGHTEST) for group in planes) if masks else ()
     return tuple(clip(xp, group, DARKEST, BRIGHTEST, hard=True) for group in planes), in_range
 

@@ -37,7 +37,7 @@ def is_for_shapes_alone() -> bool:
 
 
 def constant(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:
-    """Numbers, nested in tuples or lists, as an array that nobody writes to: a GPU is sent them once.
+    """Numbers of this package's own, nested in tuples, as an array that nobody writes to: a GPU is sent them once.
 
     The first `MOST_KEPT` are kept, and none ever given up: a stream might still be at work with it.
     """
@@ -47,10 +47,9 @@ def constant(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:
         return xp.asarray(values, dtype=dtype, device=device)
     found = kept(xp, values, dtype, device)
     if found is None:
-        found = xp.asarray(values, dtype=dtype, device=device)
-        _wait_for_copy(xp, device)
+        found = _sent(xp, values, dtype, device)
         if len(_kept) < MOST_KEPT:
-            _kept[_key(xp, values, dtype, device)] = found
+            found = _kept.setdefault(_key(xp, values, dtype, device), found)
     return found
 
 
@@ -66,7 +65,9 @@ def kept(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array | None:
 
 def is_remote(xp: Namespace, device: Any) -> bool:
     """Whether a device keeps apart from the host."""
-    return is_cupy_namespace(xp) or (is_torch_namespace(xp) and device.type == "cuda")
+    # Torch's devices have a type; its compiler warns of what array-api-compat keeps in a cache.
+    kind = getattr(device, "type", None)
+    return is_cupy_namespace(xp) if kind is None else kind == "cuda"
 
 
 def limit(xp: Namespace, x: Array, low: float, high: float) -> Array:
@@ -106,10 +107,21 @@ def _frozen(values: Any) -> Any:
     return tuple(map(_frozen, values)) if isinstance(values, (list, tuple)) else values
 
 
-def _wait_for_copy(xp: Namespace, device: Any) -> None:
-    """Once, so that other streams may read it; torch has waited by itself."""
-    if is_cupy_namespace(xp):
-        import cupy
+def _sent(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:
+    """On the device for good: for calls on other streams, and under autograd, too."""
+    if is_torch_namespace(xp):
+        import torch
 
-        with device:
-            cupy.cuda.get_current_stream().synchronize()
+        with torch.inference_mode(False):
+            return xp.asarray(values, dtype=dtype, device=device)
+    sent = xp.asarray(values, dtype=dtype, device=device)
+    _wait_for_copy(device)
+    return sent
+
+
+def _wait_for_copy(device: Any) -> None:
+    """Once; torch has waited by itself."""
+    import cupy
+
+    with device:
+        cupy.cuda.get_current_stream().synchronize()

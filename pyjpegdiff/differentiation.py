@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from array_api_compat import to_device
 
 from pyjpegdiff import arguments
@@ -79,8 +80,9 @@ def differentiate(
 
 def _in_form(call: Call, name: str, g: Array) -> Array:
     dtype, device = call.forms[name]
-    # NumPy's sums over all axes are scalars; reshaped, they are arrays.
-    return to_device(call.xp.astype(call.xp.reshape(g, g.shape), dtype, copy=False), device)
+    if isinstance(g, np.generic):  # NumPy's sums over all axes
+        g = np.asarray(g)
+    return to_device(call.xp.astype(g, dtype, copy=False), device)
 
 
 def _coding_gradients(call: Call, cotangents: dict[str, Array]) -> CodingGradients:

@@ -25,7 +25,8 @@ def _matmul(a: Array, b: Array) -> Array:
     """As it is where it is small, else in pieces, so that BLAS keeps to the thread it was called on.
 
     OpenBLAS starts threads from 2^18 multiplications on. Here they would be slower than one, and those of several
-    strips at once would wait for each other.
+    strips at once would wait for each other. Rows or columns are cut, of which those products have many; where the
+    inner axis is long, as in gradients of color, results are so few that OpenBLAS starts none.
     """
     *_, rows, inner = a.shape
     columns = b.shape[-1]

@@ -13,6 +13,7 @@ pytest.importorskip("benchmarks", reason="benchmarks are not part of a distribut
 from benchmarks import gpu, gpu_contestants, ours
 from benchmarks.contestants import BACKWARD, FORWARD, Contestant
 from benchmarks.photos import Size
+from pyjpegdiff import backends
 
 SIZES = [Size("small", 2, 32)]
 
@@ -83,21 +84,18 @@ def test_wrong_options_are_named(arguments, capsys):
 
 
 def test_wish_for_fused_kernels_holds_during_the_call_alone(monkeypatch):
-    import os
-
     seen = []
 
     def build(images):
-        seen.append(os.environ["PYJPEGDIFF_FUSED"])
-        return lambda: seen.append(os.environ["PYJPEGDIFF_FUSED"])
+        seen.append(backends.FUSED)
+        return lambda: seen.append(backends.FUSED)
 
-    monkeypatch.delenv("PYJPEGDIFF_FUSED", raising=False)
-    gpu_contestants.fused(build, False)(None)()
-    assert "PYJPEGDIFF_FUSED" not in os.environ
-    monkeypatch.setenv("PYJPEGDIFF_FUSED", "7")
-    gpu_contestants.fused(build)(None)()
-    assert os.environ["PYJPEGDIFF_FUSED"] == "7"
-    assert seen == ["0", "0", "1", "1"]
+    for before in (False, True):
+        monkeypatch.setattr(backends, "FUSED", before)
+        gpu_contestants.fused(build, False)(None)()
+        gpu_contestants.fused(build)(None)()
+        assert backends.FUSED is before
+    assert seen == [False, False, True, True] * 2
 
 
 def test_contestants_on_torch_run_on_the_device_they_are_given():

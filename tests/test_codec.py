@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pyjpegdiff import codec
 from pyjpegdiff.arguments import SAMPLINGS
+from pyjpegdiff.lean import xp
 from pyjpegdiff.parameters import Parameters, prepare
 from pyjpegdiff.spec import Spec, Wanted
 from pyjpegdiff.stages.color import MATRIX, OFFSET
@@ -182,3 +183,33 @@ def test_residuals_alias_neither_image_nor_result():
             outputs, residuals = TRANSFORMS[kind].forward(np, spec, (8, 8), inputs, (True,) * 3)
             for residual in residuals:
                 assert not any(np.shares_memory(residual, other) for other in (*inputs, *outputs))
+
+
+class Unchanging(np.ndarray):
+    """Has no operators that work in place, as in libraries whose arrays never change."""
+
+    def __iadd__(self, other):
+        return self + other
+
+    def __imul__(self, other):
+        return self * other
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("sampling", [(2, 2), (1, 2), (2, 1), (1, 1)])
+def test_nothing_relies_on_working_in_place(hard, sampling):
+    rng = np.random.default_rng(0)
+    spec = Spec(hard, "cubic", "identity", sampling)
+    image, cotangent = rng.uniform(0, 255, (2, 3, 21, 35))
+    every = Wanted(True, True, True)
+
+    def run(kind):
+        tables = tuple(np.asarray(table, float).view(kind) for table in (LUMINANCE, CHROMINANCE))
+        own = Parameters(np.full((), 60.0).view(kind), tables, np.array(MATRIX).view(kind), np.array(OFFSET).view(kind))
+        operands = prepare(xp, spec, own)
+        coded, residuals = codec.code(xp, spec, operands, image.view(kind))
+        pulled = codec.code_vjp(xp, spec, operands, image.view(kind), residuals, cotangent.view(kind), every)
+        return coded, pulled.image, *pulled.operands.steps, *pulled.operands[1:]
+
+    for plain, unchanging in zip(run(np.ndarray), run(Unchanging), strict=True):
+        np.testing.assert_array_equal(unchanging, plain)

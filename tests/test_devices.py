@@ -48,7 +48,7 @@ def to_tf32(x):
 @pytest.fixture
 def like_cupy(monkeypatch):
     monkeypatch.setattr(devices, "_kept", {})
-    monkeypatch.setattr(devices, "_wait_for_copy", lambda xp, device: None)
+    monkeypatch.setattr(devices, "_wait_for_copy", lambda device: None)
     return LikeCuPy()
 
 

@@ -65,3 +65,5 @@ def test_no_product_is_large_enough_for_threads(monkeypatch):
     xp.matmul(np.ones((50_000, 8), np.float32), np.ones((8, 8), np.float32))
     assert len(sizes) > 2
     assert max(sizes) <= lean.LARGEST_PRODUCT
+    xp.matmul(np.ones((3, 200_000), np.float32), np.ones((200_000, 3), np.float32))
+    assert sizes[-1] == 200_000 * 3  # the inner axis is not cut, all others are

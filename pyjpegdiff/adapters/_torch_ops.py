@@ -99,7 +99,9 @@ def _set_full_precision() -> Callable[[], None]:
 def _set_full_precision_by_backend() -> Callable[[], None]:
     libraries: tuple[Any, ...] = (torch.backends.cuda, torch.backends.mkldnn)
     backends = [library.matmul for library in libraries]
-    before = [backend.fp32_precision for backend in backends]
+    general: str = torch.backends.fp32_precision  # type: ignore[attr-defined]
+    # What a backend has from there it is to have from there again, not as its own.
+    before = ["none" if backend.fp32_precision == general else backend.fp32_precision for backend in backends]
 
     def assign(values: Sequence[str]) -> None:
         for backend, value in zip(backends, values, strict=True):
@@ -230,7 +232,8 @@ class Forward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
         asked = tuple(ctx.needs_input_grad[4:])
-        inputs, residuals = ctx.saved_tensors[: len(asked)], ctx.saved_tensors[len(asked) :]
+        saved = ctx.saved_tensors  # once: checkpointing gives them out a single time
+        inputs, residuals = saved[: len(asked)], saved[len(asked) :]
         of_outputs = cotangents[: ctx.outputs]
         if all(g is None for g in of_outputs):
             return (None,) * (4 + len(asked))

@@ -1,9 +1,14 @@
 """PyTorch: the functions of `pyjpegdiff` under autograd, and `DiffJPEGCoding`, the same as an ``nn.Module``.
 
 Signatures start with those of the published method, whose users change an import and nothing else. What tensors meet
-is the same core that NumPy arrays meet. Supported are all devices, ``torch.compile`` (``fullgraph=True``),
-``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them. Second derivatives, forward mode and ``torch.compile`` of
-``vmap(grad)`` raise.
+is the same core that NumPy arrays meet. Supported are any device, ``torch.compile`` (``fullgraph=True``),
+``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them, autocast, checkpointing, and workers of a ``DataLoader``.
+Second derivatives, forward mode, ``torch.compile`` of ``vmap(grad)`` and ``torch.jit.script`` raise.
+
+In a training loop: half-precision images are computed in float32 and come back as they were, uint8 ones as float32.
+Images of 0..1 need ``data_range=1``; normalized by mean and deviation they must be brought back first. Quality is a
+number or a tensor, one a sample; under ``torch.compile`` a tensor, since each new Python number is compiled anew.
+Results are contiguous, whatever the memory format that came.
 
 CUDA is supported as far as that can be made sure of without a GPU: none has run this yet. A first call sends constants
 to the device, and compiles fused kernels if they are asked for (see `pyjpegdiff.backends`); a CUDA graph is to be

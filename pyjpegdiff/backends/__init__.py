@@ -9,8 +9,8 @@ A backend is two functions that belong together, since one hands its residuals t
     ``image`` is the input, or None unless color was wanted.
 
 NumPy arrays go by `strips`, all others by `whole`. CuPy arrays and CUDA tensors can go by `fused` kernels, where CuPy
-is installed and the environment variable PYJPEGDIFF_FUSED is 1: those have not yet run on a GPU, and are promised to
-nobody until they have. The device of a CuPy array is to be the current one, as everywhere in CuPy.
+is installed and the environment variable PYJPEGDIFF_FUSED was 1 at import: those have not yet run on a GPU, and are
+promised to nobody until they have. The device of a CuPy array is to be the current one, as everywhere in CuPy.
 """
 
 import functools
@@ -24,8 +24,8 @@ from pyjpegdiff.codec import Gradients
 from pyjpegdiff.parameters import Parameters, prepare, prepare_vjp
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 
-FUSED_BY_DEFAULT = False
-"""Where PYJPEGDIFF_FUSED is not set."""
+FUSED = os.environ.get("PYJPEGDIFF_FUSED", "0") == "1"
+"""Whether fused kernels are wished for. Read once: the two halves of a pair must not disagree."""
 
 
 NOTHING = Wanted(False, False, False)
@@ -50,7 +50,7 @@ def select(xp: Namespace, spec: Spec, like: Array) -> Backend:
     """The backend for ``like``, the image or its cotangent: the same for both halves of a pair."""
     if is_numpy_namespace(xp):
         return strips
-    if _wants_fused() and fused.serves(spec) and _is_on_cuda(like):
+    if FUSED and fused.serves(spec) and _is_on_cuda(like):
         return _by_cupy() or whole
     return whole
 
@@ -73,10 +73,6 @@ def prepared_vjp(
     if isinstance(backend, fused.Fused) and not wanted.color:
         return backend.prepare_vjp(xp, spec, parameters, g, leading)
     return prepare_vjp(xp, spec, parameters, g)
-
-
-def _wants_fused() -> bool:
-    return os.environ.get("PYJPEGDIFF_FUSED", str(int(FUSED_BY_DEFAULT))) == "1"
 
 
 def _is_on_cuda(array: Array) -> bool:

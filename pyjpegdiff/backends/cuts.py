@@ -47,32 +47,37 @@ def cuts(xp: Namespace, spec: Spec, operands: Operands, leading: tuple[int, ...]
     ]
 
 
-def each(pieces: list[Cut], shape: tuple[int, ...], make: Callable[[Cut], Group], use: Use[T]) -> list[T]:
+def each(spec: Spec, pieces: list[Cut], shape: tuple[int, ...], make: Callable[[Cut], Group], use: Use[T]) -> list[T]:
     """Make the planes of every piece, and use them once its neighbors' are made, too: (cut, planes, rows beyond).
 
     Each thread takes a run of consecutive pieces. Those at the ends of a run, whose neighbors another thread makes, are
     used after all runs; so a result does not depend on the number of threads.
     """
     count, _, height, width = shape
-    workers = min(threads.get_num_threads(), count * height * width // SHARE)
+    # A caller's own surrogate may not be made for several threads.
+    workers = min(threads.get_num_threads(), count * height * width // SHARE) if isinstance(spec.rounding, str) else 1
+    looks_beyond = (spec.sampling or (1, 1))[0] == 2
     edges: dict[int, Halo] = {}
     results: dict[int, T] = {}
 
     def neighbors(index: int) -> list[int]:
         rows = pieces[index].rows
+        if not looks_beyond:
+            return []
         return [index - 1] * (rows.start > 0) + [index + 1] * (rows.stop < height)
 
     def finish(index: int, planes: Group) -> None:
         rows = pieces[index].rows
-        above = edges[index - 1][1] if rows.start > 0 else None
-        below = edges[index + 1][0] if rows.stop < height else None
+        above = edges[index - 1][1] if looks_beyond and rows.start > 0 else None
+        below = edges[index + 1][0] if looks_beyond and rows.stop < height else None
         results[index] = use(pieces[index], planes, (above, below))
 
     def run(indices: Sequence[int]) -> list[tuple[int, Group]]:
         waiting: dict[int, Group] = {}
         for index in indices:
             waiting[index] = make(pieces[index])
-            edges[index] = _edges(waiting[index])
+            if looks_beyond:
+                edges[index] = _edges(waiting[index])
             made = range(indices[0], index + 1)
             for ready in [index for index in waiting if all(other in made for other in neighbors(index))]:
                 finish(ready, waiting.pop(ready))

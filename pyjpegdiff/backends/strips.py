@@ -59,7 +59,7 @@ def code(xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wa
         for inside, mask in zip(inside_whole, masks, strict=True):
             inside[cut.samples, :, cut.rows] = mask
 
-    each(cuts(xp, spec, operands, leading, images.shape), images.shape, make, use)
+    each(spec, cuts(xp, spec, operands, leading, images.shape), images.shape, make, use)
     return (
         xp.reshape(coded, image.shape),
         tuple(xp.reshape(residual, (*leading, *residual.shape[1:])) for residual in residuals),
@@ -116,7 +116,7 @@ def code_vjp(
         return g._replace(steps=tuple(untile(xp, of_steps) for of_steps in g.steps))
 
     pieces = cuts(xp, spec, operands, leading, cotangents.shape)
-    found = each(pieces, cotangents.shape, make, use)
+    found = each(spec, pieces, cotangents.shape, make, use)
     totals = _totals(xp, operands, leading, g_image.dtype, wanted)
     for cut, g in zip(pieces, found, strict=True):
         _add(xp, totals, g, cut)

@@ -5,6 +5,7 @@ threads at once know nothing of each other. NumPy gives up Python's lock while i
 """
 
 import contextvars
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -92,9 +93,16 @@ def spread(work: Callable[[Sequence[S]], T], items: Sequence[S], workers: int) -
     if workers == 1:
         return [work(items)]
     with ThreadPoolExecutor(workers - 1) as pool:
-        # A copied context each: it holds, for one, the caller's `numpy.errstate`.
-        others = [pool.submit(contextvars.copy_context().run, work, run) for run in runs[1:]]
-        return [work(runs[0]), *(other.result() for other in others)]
+
+        def begin(run: Sequence[S]) -> Callable[[], T]:
+            try:
+                # A copied context: it holds, for one, the caller's `numpy.errstate`.
+                return pool.submit(contextvars.copy_context().run, work, run).result
+            except RuntimeError:  # no thread can be started: at the interpreter's end, or at a limit of the system
+                return functools.partial(work, run)
+
+        others = [begin(run) for run in runs[1:]]
+        return [work(runs[0]), *(finish() for finish in others)]
 
 
 def _default() -> int:

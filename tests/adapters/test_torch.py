@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+import torch.utils.checkpoint  # noqa: E402
 from torch import nn  # noqa: E402
 
 import pyjpegdiff  # noqa: E402
@@ -49,7 +51,7 @@ def parameters(dtype=torch.float64):
         "jpeg_quality": torch.tensor([33.3, 76.7], dtype=dtype),
         "quantization_table_y": torch.from_numpy(rng.uniform(5, 60, (8, 8))).to(dtype),
         "quantization_table_c": torch.from_numpy(rng.uniform(5, 60, (2, 8, 8))).to(dtype),
-        "color_matrix": torch.tensor(pyjpegdiff.arguments.MATRIX, dtype=dtype) * 1.01,
+        "color_matrix": torch.tensor(pyjpegdiff.stages.color.MATRIX, dtype=dtype) * 1.01,
         "color_offset": torch.tensor([1.0, 127, 129], dtype=dtype),
     }
 
@@ -222,6 +224,22 @@ def test_precision_that_was_set_for_a_backend_alone(image, on_torch):
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch has one interface yet")
+def test_precision_that_was_set_for_all_backends_is_still_that_of_all(image, on_torch):
+    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = torch.backends.fp32_precision
+    try:
+        for backend in backends:
+            backend.fp32_precision = "none"
+        torch.backends.fp32_precision = "tf32"
+        diff_jpeg_coding(image.float(), 50)
+        assert [backend.fp32_precision for backend in backends] == ["tf32", "tf32"]
+        torch.backends.fp32_precision = "ieee"
+        assert [backend.fp32_precision for backend in backends] == ["ieee", "ieee"]
+    finally:
+        torch.backends.fp32_precision = before
 
 
 def test_precision_is_restored_after_calls_from_many_threads(image, on_torch):
@@ -405,6 +423,30 @@ def test_compile_without_graph_breaks(image, mode, device):
     want = torch.autograd.grad(loss(image, quality), (image, quality))
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_compile_warns_of_nothing_of_ours_and_takes_several_numbers(image):
+    image = image.float().requires_grad_()
+    code = compiled(DiffJPEGCoding(ste=True))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for quality in (50, 51, 52.5):
+            got = code(image, quality)
+            assert torch.equal(got, diff_jpeg_coding(image, quality, ste=True))
+        got.sum().backward()
+    assert not [str(warning.message) for warning in told if "pyjpegdiff" in str(warning.message)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing(image, mode, reentrant):
+    image = image.requires_grad_()
+
+    def loss(image):
+        return diff_jpeg_coding(image, 60, **mode).square().sum()
+
+    torch.utils.checkpoint.checkpoint(loss, image, use_reentrant=reentrant).backward()
+    assert torch.equal(image.grad, torch.autograd.grad(loss(image), image)[0])
 
 
 def test_compile_the_module_encode_decode_and_new_sizes(image):

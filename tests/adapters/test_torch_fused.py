@@ -1,5 +1,8 @@
 """The fused kernels under torch's adapter: emulated, with tensors in memory in place of CUDA's."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -15,6 +18,7 @@ from pyjpegdiff.adapters._torch_specs import encode_spec  # noqa: E402
 from pyjpegdiff.adapters.torch import LIBRARY, DiffJPEGCoding, diff_jpeg_coding, diff_jpeg_coding_vjp  # noqa: E402
 from pyjpegdiff.backends import fused, whole  # noqa: E402
 from pyjpegdiff.spec import Spec  # noqa: E402
+from pyjpegdiff.stages import color  # noqa: E402
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE  # noqa: E402
 from pyjpegdiff.transforms import TRANSFORMS  # noqa: E402
 from tests.backends.cuda.emulator import Emulator  # noqa: E402
@@ -31,7 +35,7 @@ def emulated(monkeypatch):
     monkeypatch.setattr(ops, "_run_numpy", ops._run_torch)
     monkeypatch.setattr(backends, "_is_on_cuda", lambda array: True)
     monkeypatch.setattr(backends, "_by_cupy", lambda: fused.Fused(launch))
-    monkeypatch.setenv("PYJPEGDIFF_FUSED", "1")
+    monkeypatch.setattr(backends, "FUSED", True)
     monkeypatch.setattr(devices, "_kept", {})
     return launch
 
@@ -66,7 +70,7 @@ def test_values_and_gradients_are_those_of_the_core(mode, emulated):
     got = run(diff_jpeg_coding, inputs(), **mode)
     assert emulated.launched == [*FORWARD, "prepare", "code_vjp", "prepare_vjp"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYJPEGDIFF_FUSED", "0")
+        patch.setattr(backends, "FUSED", False)
         want = run(diff_jpeg_coding, inputs(), **mode)
     assert len(emulated.launched) == 6
     for a, b in zip(got, want, strict=True):
@@ -86,12 +90,12 @@ def test_libjpeg_arithmetic_is_pillows(emulated, dtype, subsampling):
 
 def test_color_gradients(emulated):
     image = inputs()["image_rgb"].detach()
-    matrix = torch.tensor(arguments.MATRIX, dtype=torch.float64)
+    matrix = torch.tensor(color.MATRIX, dtype=torch.float64)
     wrt = ("image_rgb", "color_matrix")
     results = []
-    for wish in ("1", "0"):
+    for wish in (True, False):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYJPEGDIFF_FUSED", wish)
+            patch.setattr(backends, "FUSED", wish)
             _, vjp = diff_jpeg_coding_vjp(image, 60, ste=True, color_matrix=matrix, wrt=wrt)
             results.append(vjp(image - 100))
     torch.testing.assert_close(results[0].color_matrix, results[1].color_matrix, rtol=1e-9, atol=1e-9)
@@ -118,9 +122,9 @@ def test_vmap_of_grad(mode, emulated):
 def test_operators_keep_torchs_rules(emulated):
     """What fake tensors are told, in particular, of residuals that are not those of `whole`."""
     tensors = [value.detach() for value in inputs().values()]
-    color = [torch.tensor(value, dtype=torch.float64) for value in (arguments.MATRIX, arguments.OFFSET)]
+    conversion = [torch.tensor(value, dtype=torch.float64) for value in (color.MATRIX, color.OFFSET)]
     spec = encode_spec(Spec(True, "cubic", "identity"))
-    call = ("code", spec, (24, 40), True, [*tensors, *color])
+    call = ("code", spec, (24, 40), True, [*tensors, *conversion])
     torch.library.opcheck(ops.forward_op, call, test_utils=("test_schema", "test_faketensor"))
     assert [residual.dtype for residual in ops.forward_op(*call)[3:]] == [torch.uint8] * 3
 
@@ -198,8 +202,29 @@ def test_constants_under_transforms_are_plain_tensors(remote):
     torch.testing.assert_close(torch.autograd.grad(parameters.square().sum(), image)[0], first, rtol=1e-9, atol=1e-9)
 
 
+def test_constants_of_compiled_inference_serve_training(remote):
+    image = inputs()["image_rgb"].detach()
+    code = torch.compile(lambda x: diff_jpeg_coding(x, 50.0, ste=True), fullgraph=True, backend="aot_eager")
+    with torch.inference_mode():
+        code(image)
+    assert devices._kept
+    assert not any(kept.is_inference() for kept in devices._kept.values())
+    diff_jpeg_coding(image.requires_grad_(), 50.0, ste=True).sum().backward()
+    assert image.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("value", "wish"), [(None, False), ("0", False), ("1", True)])
+def test_the_wish_is_read_when_the_package_is_imported(value, wish):
+    environment = {name: text for name, text in os.environ.items() if name != "PYJPEGDIFF_FUSED"}
+    if value is not None:
+        environment["PYJPEGDIFF_FUSED"] = value
+    program = "from pyjpegdiff import backends; print(backends.FUSED)"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(wish)
+
+
 def test_whole_serves_where_cupy_is_missing(monkeypatch):
-    monkeypatch.setenv("PYJPEGDIFF_FUSED", "1")
+    monkeypatch.setattr(backends, "FUSED", True)
     monkeypatch.setattr(backends, "_is_on_cuda", lambda array: True)
     monkeypatch.setattr(backends, "_by_cupy", lambda: None)
     assert backends.select(LIBRARY.xp, Spec(True, "cubic", "identity"), torch.zeros(1)) is whole
@@ -211,5 +236,5 @@ def test_fused_kernels_are_asked_for(monkeypatch, emulated):
     tensor = torch.zeros(1)
     assert isinstance(backends.select(LIBRARY.xp, spec, tensor), fused.Fused)
     assert backends.select(LIBRARY.xp, own, tensor) is whole
-    monkeypatch.delenv("PYJPEGDIFF_FUSED")
+    monkeypatch.setattr(backends, "FUSED", False)
     assert backends.select(LIBRARY.xp, spec, tensor) is whole

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyjpegdiff
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
 from pyjpegdiff.arguments import SAMPLINGS
 from tests.photos import photo, pillow
 
@@ -104,7 +104,7 @@ def library(request, monkeypatch):
     library = CuPy() if name == "cupy" else Torch()
     if fused:
         pytest.importorskip("cupy", reason="CuPy, which launches the fused kernels, is not installed")
-    monkeypatch.setenv("PYJPEGDIFF_FUSED", "1" if fused else "0")
+    monkeypatch.setattr(backends, "FUSED", bool(fused))
     return library
 
 

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -116,10 +118,43 @@ def test_counts_of_a_wrong_type(wrong):
         set_num_threads(wrong)
 
 
-@pytest.mark.parametrize(("asked", "most"), [("1", 1), ("1,2", 1), ("", threads.MOST), ("x", threads.MOST)])
-def test_by_default_no_more_than_the_environment_asks_for(monkeypatch, asked, most):
+@pytest.mark.parametrize("cpus", [1, 3, 16])
+@pytest.mark.parametrize(("asked", "limit"), [("1", 1), ("2,4", 2), ("8", 8), ("", 99), ("x", 99), ("0", 99)])
+def test_by_default_as_many_as_cpus_and_environment_allow(monkeypatch, cpus, asked, limit):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cpus)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert 1 <= get_num_threads() <= most
+    assert get_num_threads() == min(cpus, limit, 4)
+
+
+def test_where_no_thread_can_be_started_the_caller_does_it_all():
+    """At the interpreter's end."""
+    program = """
+import atexit, numpy as np
+from pyjpegdiff import diff_jpeg_coding, set_num_threads
+from pyjpegdiff.backends import cuts
+cuts.SHARE = cuts.AREA = 512
+set_num_threads(3)
+image = np.random.default_rng(0).uniform(0, 255, (3, 96, 64))
+expected = diff_jpeg_coding(image, 50, ste=True)
+atexit.register(lambda: print(np.array_equal(diff_jpeg_coding(image, 50, ste=True), expected)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+def test_a_surrogate_of_the_callers_own_meets_one_thread():
+    seen = set()
+
+    def value(u):
+        seen.add(threading.get_ident())
+        return np.round(u)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuts, "SHARE", 1)
+        patch.setattr(cuts, "AREA", 512)
+        set_num_threads(4)
+        diff_jpeg_coding(np.zeros((3, 96, 64)), 50, rounding=(value, np.ones_like))
+    assert seen == {threading.get_ident()}
 
 
 def test_a_limit_holds_within_and_in_this_thread_alone():
