@@ -9,6 +9,7 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_namespace, to_device
 
 from pyjpegdiff import devices, lean
@@ -43,6 +44,8 @@ def library(name: str, value: Array) -> Library:
         raise TypeError(
             f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), got {kind(value)}"
         )
+    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{name} must be a plain array, neither masked nor a matrix, got {kind(value)}")
     namespace = array_namespace(value)
     xp = lean.xp if is_numpy_namespace(namespace) else namespace
     return Library(xp, lambda other: is_array_api_obj(other) and array_namespace(other) is namespace, kind(value))

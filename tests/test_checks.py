@@ -29,6 +29,7 @@ CODING = [
     ("image_rgb", TypeError, {"image_rgb": [[1, 2]]}),
     ("image_rgb", TypeError, {"image_rgb": None}),
     ("image_rgb", TypeError, {"image_rgb": Foreign()}),
+    ("image_rgb", TypeError, {"image_rgb": np.ma.array(IMAGE)}),
     ("image_rgb", TypeError, {"image_rgb": IMAGE.astype(bool)}),
     ("image_rgb", TypeError, {"image_rgb": IMAGE.astype(complex)}),
     ("image_rgb", TypeError, {"image_rgb": IMAGE.astype(np.longdouble)}),
