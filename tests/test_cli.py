@@ -233,10 +233,10 @@ def test_without_the_extra_it_says_what_to_install():
 
 
 def test_without_the_extra_python_says_it_too():
-    code = "import sys; sys.modules['skimage'] = None; import pyjpegdiff.study"
+    code = "import sys; sys.modules['PIL'] = None; import pyjpegdiff.study"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    says = 'skimage, which pyjpegdiff.study needs, is not installed; run: pip install "pyjpegdiff[cli]"'
+    says = 'PIL, which pyjpegdiff.study needs, is not installed; run: pip install "pyjpegdiff[cli]"'
     assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {says}"
 
 

@@ -142,7 +142,7 @@ def test_a_process_that_dies_is_told_from_a_stop(folder, monkeypatch):
         raise BrokenProcessPool
 
     monkeypatch.setattr(batch, "run", run)
-    with pytest.raises(StudyError, match='memory perhaps.*script without `if __name__ == "__main__":`') as caught:
+    with pytest.raises(StudyError, match=r'memory perhaps.*script without `if __name__ == "__main__":`') as caught:
         study_files(["in"], [50], "out", jobs=2)
     assert not isinstance(caught.value, StoppedError)
     asked.append(1)
