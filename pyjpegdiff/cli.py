@@ -1,10 +1,11 @@
 """The command line: what JPEG does to an image, and the distortion study."""
 
 import contextlib
+import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import pyjpegdiff
+from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.study.files import UnreadableError, printable, read_image
 from pyjpegdiff.study.measurement import coded_image
 from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import png
 from pyjpegdiff.study.settings import ARITHMETICS, SUBSAMPLINGS, Settings, Tables, read_tables
-from pyjpegdiff.study.store import StudyError, write_whole
+from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError, write_whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SOME_LEFT_OUT, WRONG, STOPPED = 1, 2, 130
@@ -33,6 +35,17 @@ class Wrong(click.ClickException):
     exit_code = WRONG
 
 
+class Finite(click.FloatRange):
+    """Numbers in a range, which ``nan`` is not, though comparisons let it pass."""
+
+    def convert(self, value: Any, option: click.Parameter | None, context: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, option, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", option, context)
+        return number
+
+
 def qualities_of(context: click.Context, option: click.Parameter, value: str) -> list[int]:
     """Whole qualities, each once, in order: ``75``; ``5:95:5``, both ends included; ``10,50,90:100:5``."""
     found: set[int] = set()
@@ -43,8 +56,13 @@ def qualities_of(context: click.Context, option: click.Parameter, value: str) ->
             (step,) = steps or [1]
         except ValueError:
             raise click.BadParameter(f"{part!r} is not a quality such as 75, or FROM:TO:STEP such as 5:95:5") from None
-        if not (1 <= first <= last <= 100 and step >= 1):
-            raise click.BadParameter(f"{part!r} must lie in 1..100, go upwards, and have a step from 1")
+        for holds, wanted in (
+            (1 <= first <= 100 and 1 <= last <= 100, "lie in 1..100"),
+            (first <= last, f"go upwards, as {last}:{first}:{abs(step) or 1} does"),
+            (step >= 1, "have a step from 1"),
+        ):
+            if not holds:
+                raise click.BadParameter(f"{part!r} must {wanted}")
         found.update(range(first, last + 1, step))
     return sorted(found)
 
@@ -60,21 +78,26 @@ def tables_of(context: click.Context, option: click.Parameter, value: Path | Non
         raise click.BadParameter(f"{name_of(value)}: {reason}") from error
 
 
-def coding_options(command: Command) -> Command:
+def coding_options(subsamplings: Sequence[str]) -> Callable[[Command], Command]:
     """The options that both commands have."""
-    for option in (
-        click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True), default=MEGAPIXELS,
-                     show_default=True, metavar="N", help="Refuse larger images, which take about 70 MB a megapixel."),
+    options = (
+        click.option("--max-megapixels", type=Finite(min=0, min_open=True), default=MEGAPIXELS,
+                     show_default=True, metavar="N",
+                     help="Refuse larger images: a process takes about 70 MB a megapixel."),
         click.option("--arithmetic", type=click.Choice(ARITHMETICS), default="libjpeg", show_default=True,
                      help="libjpeg: the real codec, bit for bit; float: the same roundings in floating point."),
-        click.option("--subsampling", type=click.Choice(SUBSAMPLINGS), default="4:2:0", show_default=True,
+        click.option("--subsampling", type=click.Choice(subsamplings), default="4:2:0", show_default=True,
                      help="Resolution of chroma."),
         click.option("--tables", type=click.Path(path_type=Path), callback=tables_of, metavar="FILE",
-
                      help="Quantization tables, which quality scales, 50 taking them as they are: see below."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    )  # fmt: skip
+
+    def with_options(command: Command) -> Command:
+        for option in options:
+            command = option(command)
+        return command
+
+    return with_options
 
 
 TABLES_HELP = """
@@ -134,9 +157,9 @@ def command() -> None:
 @command.command(epilog=CODE_HELP)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--quality", type=click.FloatRange(1, 100), required=True, metavar="Q", help="1..100.")
+@click.option("--quality", type=Finite(1, 100), required=True, metavar="Q", help="1..100, fractions too.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-@coding_options
+@coding_options(sorted(SAMPLINGS))
 def code(
     source: Path,
     out: Path,
@@ -157,12 +180,14 @@ def code(
         raise Wrong(f"{name_of(out)} would replace the image it is made of")
     if out.exists() and not overwrite:
         raise Wrong(f"{name_of(out)} exists; --overwrite replaces it")
+    if source.is_dir():
+        raise Wrong(f"{name_of(source)} is a folder: code takes one image, study all in a folder")
     Image.MAX_IMAGE_PIXELS = round(max_megapixels * 1e6)
     try:
         pixels, note = read_image(source)
     except UnreadableError as error:
         raise Wrong(f"{name_of(source)}: {error}") from error
-    coded = coded_image(pixels, quality, Settings.of(subsampling, arithmetic, *tables))
+    coded = coded_image(pixels, quality, Settings.of(subsampling, arithmetic, *tables, tuple(SAMPLINGS)))
     with writing(out):
         write_whole(out, png(coded))
     noted = f" ({note})" if note else ""
@@ -175,9 +200,10 @@ def code(
               help="75, or FROM:TO:STEP with both ends, or several of these with commas.")  # fmt: skip
 @click.option("--out", metavar="DIR", required=True, type=click.Path(path_type=Path),
               help="Folder for tables, figures, the report, and the rows measured so far.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", default=None, help="Processes.  [default: CPU cores]")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", default=None,
+              help="Processes, each with memory for an image.  [default: CPU cores]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another study in DIR.")
-@coding_options
+@coding_options(SUBSAMPLINGS)
 def study(
     paths: tuple[Path, ...],
     qualities: list[int],
@@ -191,9 +217,12 @@ def study(
 ) -> None:
     """Measure what JPEG does to images, and make a report of it.
 
-    PATH is an image, or a folder, which stands for all images in it at any depth. DIR gets report.html, which opens in
-    any browser; measurements.csv with PSNR, SSIM, PSNR-B, bytes and bits per pixel, a row an image and quality;
-    frequencies.csv with the error at each DCT frequency and its sensitivity to each table entry; and two figures.
+    PATH is an image, or a folder, which stands for all files in it that have the suffix of an image, at any depth;
+    hidden ones are left out, and so is what a study writes into DIR.
+
+    DIR gets report.html, which opens in any browser; measurements.csv with PSNR, SSIM, PSNR-B, bytes and bits per
+    pixel, a row an image and quality; frequencies.csv with the error at each DCT frequency and its sensitivity to each
+    table entry; and two figures.
     """
     from pyjpegdiff.study.batch import StoppedError, study_files
 
@@ -215,13 +244,14 @@ def study(
     except (StoppedError, KeyboardInterrupt):
         if told.is_alive():
             told.join()
-        click.echo(
-            f"Stopped. What is measured is kept in {name_of(out)}; the same command goes on from there.", err=True
-        )
+        kept = f"What is measured is kept in {name_of(out)}; the same command goes on from there."
+        click.echo(f"Stopped. {kept if any((out / ROWS).glob('*/*.json')) else 'Nothing is measured yet.'}", err=True)
         sys.exit(STOPPED)
+    except OccupiedError as error:
+        hint = "--overwrite replaces it, using again rows of the same settings; another --out keeps it"
+        raise Wrong(f"{error}; {hint}") from error
     except StudyError as error:
-        hint = "; --overwrite replaces it, another --out keeps it" if "holds" in str(error) else ""
-        raise Wrong(f"{error}{hint}") from error
+        raise Wrong(str(error)) from error
     for image in found.images:
         if image.note:
             click.echo(f"note: {image.name}: {image.note}", err=True)

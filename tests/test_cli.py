@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from pyjpegdiff import diff_jpeg_coding
 from pyjpegdiff.cli import command, qualities_of
 from tests.photos import photo, pillow, pillow_file
 
@@ -55,6 +56,16 @@ def test_code_writes_what_pillow_makes_of_it(image, tmp_path):
         assert "at quality 30: PSNR " in done.output
 
 
+def test_code_takes_what_pillow_does_not_write(image, tmp_path):
+    out = tmp_path / "out.png"
+    done = pyjpegdiff("code", image, out, "--quality", 30, "--subsampling", "4:4:0")
+    assert done.exit_code == 0, done.output
+    want = diff_jpeg_coding(RGB.astype(np.float32), 30, ste=True, channel_axis=-1, arithmetic="libjpeg",
+                            subsampling="4:4:0")  # fmt: skip
+    np.testing.assert_array_equal(pixels(out), want)
+    assert pyjpegdiff("study", image, "--out", tmp_path / "o", "--subsampling", "4:4:0").exit_code == 2
+
+
 def test_code_keeps_gray_gray_and_says_what_it_converted(image, tmp_path):
     Image.fromarray(np.dstack([RGB[..., 0], RGB[..., 1]])).save(image)
     done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", "72.5", "--arithmetic", "float")
@@ -77,7 +88,14 @@ def test_code_keeps_gray_gray_and_says_what_it_converted(image, tmp_path):
         (["image.png", "out.png"], "Missing option '--quality'"),
         (["image.png", "out.png", "--quality", "5", "--tables", "there.png"], "neither a JPEG file nor text"),
         (["image.png", "out.png", "--quality", "5", "--tables", "absent"], "absent: No such file or directory"),
-        (["image.png", "out.png", "--quality", "5", "--max-megapixels", "0.001"], "too large"),
+        (
+            ["image.png", "out.png", "--quality", "5", "--max-megapixels", "0.001"],
+            "too large: 0.008 megapixels; --max-megapixels",
+        ),
+        (["image.png", "out.png", "--quality", "nan"], "nan is not a finite number"),
+        (["image.png", "out.png", "--quality", "5", "--max-megapixels", "nan"], "nan is not a finite number"),
+        (["image.png", "out.png", "--quality", "5", "--max-megapixels", "inf"], "inf is not a finite number"),
+        ([".", "out.png", "--quality", "5"], ". is a folder: code takes one image"),
     ],
 )
 def test_code_that_cannot_be_done(image, monkeypatch, arguments, says):
@@ -122,6 +140,19 @@ def test_what_is_no_quality_list(text, tmp_path):
     assert "Invalid value for '--quality'" in done.output
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("95:5:5", "'95:5:5' must go upwards, as 5:95:5 does"),
+        ("0:95:5", "'0:95:5' must lie in 1..100"),
+        ("5:101", "'5:101' must lie in 1..100"),
+        ("5:95:0", "'5:95:0' must have a step from 1"),
+    ],
+)
+def test_a_quality_list_is_told_what_is_wrong(text, says):
+    assert says in pyjpegdiff("study", "x.png", "--out", "out", "--quality", text).output
+
+
 def test_study_tells_what_it_left_out(image, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(RGB).quantize(9).save("palette.png")
@@ -137,7 +168,10 @@ def test_study_tells_what_it_left_out(image, tmp_path, monkeypatch):
     assert pyjpegdiff(*arguments).exit_code == 0
     done = pyjpegdiff(*arguments, "--subsampling", "4:4:4")
     assert done.exit_code == 2
-    assert "out holds a study that differs in setting subsampling; --overwrite replaces it" in done.stderr
+    assert (
+        "out holds a study that differs in setting subsampling; --overwrite replaces it, using again rows"
+        in done.stderr
+    )
     assert pyjpegdiff(*arguments, "--subsampling", "4:4:4", "--overwrite").exit_code == 0
 
 
@@ -162,7 +196,7 @@ def test_nothing_that_was_there_is_replaced_unasked(image, tmp_path):
     (tmp_path / "measurements.csv").write_text("mine")
     done = pyjpegdiff("study", image, "--out", tmp_path, "--quality", "50")
     assert done.exit_code == 2
-    assert "has files that a study would replace: measurements.csv" in done.output
+    assert "has files that a study would replace: measurements.csv; --overwrite replaces it" in done.output
     assert (tmp_path / "measurements.csv").read_text() == "mine"
 
 
@@ -196,6 +230,14 @@ def test_without_the_extra_it_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == 'pyjpegdiff: click is not installed; run: pip install "pyjpegdiff[cli]"\n'
+
+
+def test_without_the_extra_python_says_it_too():
+    code = "import sys; sys.modules['PIL'] = None; import pyjpegdiff.study"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    says = 'PIL, which pyjpegdiff.study needs, is not installed; run: pip install "pyjpegdiff[cli]"'
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {says}"
 
 
 @pytest.fixture
@@ -239,11 +281,14 @@ posix = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process grou
 
 
 @posix
-@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGTERM)])
-def test_interrupted_and_resumed(photos, tmp_path, jobs, number):
+@pytest.mark.parametrize(
+    ("jobs", "number", "send"),
+    [(1, "SIGINT", "killpg"), (2, "SIGINT", "killpg"), (2, "SIGTERM", "kill"), (2, "SIGTERM", "killpg")],
+)
+def test_interrupted_and_resumed(photos, tmp_path, jobs, number, send):
     process = begin(photos, "out", jobs)
-    # Ctrl-C goes to the whole group, `kill` to the one process.
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    # Ctrl-C goes to the whole group, `kill` to the one process, and what a supervisor sends to either.
+    getattr(os, send)(process.pid, getattr(signal, number))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines() == [
@@ -268,6 +313,16 @@ def test_interrupted_and_resumed(photos, tmp_path, jobs, number):
         assert done.returncode == 0
         for name in ("measurements.csv", "frequencies.csv", "report.html"):
             assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_stopped_before_anything_was_measured(image, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyjpegdiff.study.batch.study_files", stop)
+    done = pyjpegdiff("study", image, "--out", tmp_path / "out", "--quality", "50")
+    assert done.exit_code == 130
+    assert done.stderr == "Stopped. Nothing is measured yet.\n"
 
 
 @posix

@@ -1,9 +1,15 @@
 """The distortion study: what JPEG does to images, measured, in NumPy; needs the extra ``pyjpegdiff[cli]``."""
 
-from pyjpegdiff.study.batch import StoppedError, Study, study_files
-from pyjpegdiff.study.measurement import Measurement, frequency_rows, rows, study
-from pyjpegdiff.study.store import StudyError
-from pyjpegdiff.study.tasks import Failure, StudiedImage
+try:
+    from pyjpegdiff.study.batch import StoppedError, Study, study_files
+    from pyjpegdiff.study.measurement import Measurement, frequency_rows, rows, study
+    from pyjpegdiff.study.store import StudyError
+    from pyjpegdiff.study.tasks import Failure, StudiedImage
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] == "pyjpegdiff":
+        raise
+    hint = f'{error.name}, which pyjpegdiff.study needs, is not installed; run: pip install "pyjpegdiff[cli]"'
+    raise ModuleNotFoundError(hint, name=error.name) from error
 
 __all__ = [
     "Failure",

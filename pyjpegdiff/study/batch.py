@@ -16,7 +16,7 @@ from pyjpegdiff.study.files import Input, find
 from pyjpegdiff.study.measurement import Measurement, checked_qualities, frequency_rows, rows
 from pyjpegdiff.study.pictures import Pictures
 from pyjpegdiff.study.settings import Settings
-from pyjpegdiff.study.store import Store, StudyError, write_whole
+from pyjpegdiff.study.store import ROWS, Store, StudyError, write_whole
 from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, measure_row, picture_of, pixels_of
 from pyjpegdiff.study.work import Stop, run
 
@@ -72,7 +72,8 @@ def study_files(
     Parameters
     ----------
     paths : iterable of path
-        Image files, and folders, which stand for all image files in them at any depth.
+        Image files, and folders, which stand for all files in them that have the suffix of an image, at any depth;
+        hidden ones are left out, and so is what a study writes into ``out``.
     qualities : iterable of int
         Whole numbers in 1..100.
     out : path
@@ -109,27 +110,55 @@ def study_files(
     """
     settings = Settings.of(subsampling, arithmetic, quantization_table_y, quantization_table_c)
     wanted = sorted(set(checked_qualities(qualities)))
-    given, out = [Path(path) for path in paths], Path(out)
+    given, out = checked_paths(paths), Path(out)
     if not wanted or not given:
         raise ValueError(f"{'paths' if wanted else 'qualities'} must not be empty")
-    if isinstance(jobs, bool) or jobs != int(jobs) or jobs < 1:
-        raise ValueError(f"jobs must be a whole number from 1, got {jobs!r}")
+    jobs = checked_jobs(jobs)
     store = Store(out, settings)
     store.plan(given, wanted, OUTPUTS, overwrite)
     batch = _Batch(settings, wanted, store, jobs, progress, Stop(stopping))
     try:
         with batch.stop.listening():
-            found = batch.read(list(find(given, out)))
+            found = batch.read(list(find(given, [out / name for name in (*OUTPUTS, ROWS)])))
             batch.need(found)
             store.open()
             found = batch.measured(found)
             batch.need(found)
             batch.show(found, out)
     except BrokenProcessPool:
-        raise StudyError("a process died, for want of memory perhaps; go on with fewer jobs") from None
+        if batch.stop.asked:
+            raise StoppedError("stopped, and a process with it") from None
+        raise StudyError(
+            "a process died, for want of memory perhaps (then go on with fewer jobs), "
+            'or in a script without `if __name__ == "__main__":`'
+        ) from None
     finally:
         pixels_of.cache_clear()
     return found
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def checked_paths(paths: Any) -> list[Path]:
+    """Several paths, if they are."""
+    wanted = "paths must be several paths, such as ['photos']"
+    if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
+        raise TypeError(f"{wanted}, got {paths!r}")
+    given = list(paths)
+    for path in given:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"{wanted}, got {path!r} among them")
+    return [Path(path) for path in given]
+
+
+def checked_jobs(jobs: Any) -> int:
+    """A number of processes, if it is one."""
+    if isinstance(jobs, bool) or not isinstance(jobs, int | np.integer):
+        raise TypeError(f"jobs must be a whole number from 1, got {jobs!r}")
+    if jobs < 1:
+        raise ValueError(f"jobs must be a whole number from 1, got {jobs!r}")
+    return int(jobs)
 
 
 # --- the course of a study --------------------------------------------------------------------------------------------

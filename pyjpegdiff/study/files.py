@@ -2,14 +2,15 @@
 
 import hashlib
 import os
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 GRAYS = ("1", "L", "LA", "La")
@@ -77,13 +78,31 @@ def read_image(path: Path) -> Read:
         except UnreadableError:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise UnreadableError(f"too large: {error}") from error
+            raise UnreadableError(_too_large(error)) from error
+        except UnidentifiedImageError as error:
+            raise UnreadableError("is no image that Pillow can read") from error
         except MemoryError as error:
             raise UnreadableError("does not fit into memory") from error
         except Exception as error:  # decoders raise anything, from struct.error to SyntaxError
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            reason = reason.replace(repr(str(path)), "it").replace(repr(path), "it")
-            raise UnreadableError(printable(reason)) from error
+            raise UnreadableError(printable(_reason(error, path))) from error
+
+
+def _too_large(error: Exception) -> str:
+    """In megapixels, since Pillow tells pixels, and twice the limit where it refuses by itself."""
+    pixels = re.search(r"\d+", str(error))
+    if pixels is None or Image.MAX_IMAGE_PIXELS is None:
+        return f"too large: {error}"
+    size, most = (number / 1e6 for number in (int(pixels[0]), Image.MAX_IMAGE_PIXELS))
+    allowed = "--max-megapixels, or PIL.Image.MAX_IMAGE_PIXELS in Python, allows"
+    return f"too large: {size:.6g} megapixels; {allowed} {most:.6g}"
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """What the system says, or what a decoder says, which is seldom for people, behind what it comes down to."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    said = (str(error) or type(error).__name__).replace(repr(str(path)), "it").replace(repr(path), "it")
+    return f"{'is cut short' if 'truncated' in said.lower() else 'is damaged or cut short'} ({said})"
 
 
 def _convert(file: Image.Image) -> Read:
@@ -93,6 +112,8 @@ def _convert(file: Image.Image) -> Read:
         notes.append(f"first of {frames} frames")
     if any(";16" in str(tile[-1]) for tile in getattr(file, "tile", [])) or file.mode.startswith("I"):
         notes.append("16 bits scaled to 8")
+    if file.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
+        notes.append("turned upright")
     image = ImageOps.exif_transpose(file)
     if image.mode == "F":
         raise UnreadableError("floating-point samples, whose range the file does not tell")
@@ -119,19 +140,30 @@ def _from_16_bits(samples: NDArray[Any]) -> Pixels:
 # --- finding them -----------------------------------------------------------------------------------------------------
 
 
-def find(paths: Iterable[Path], leave_out: Path) -> Iterator[Input]:
+def find(paths: Iterable[Path], leave_out: Collection[Path]) -> Iterator[Input]:
     """The files meant by paths, each once: folders stand for all image files in them, at any depth, by name in order.
 
-    In a folder, what is hidden, has no suffix of an image, or lies in ``leave_out`` is passed over. A folder that
-    cannot be listed is yielded itself, to fail when it is read.
+    In a folder, what is hidden, has no suffix of an image, or is or lies in one of ``leave_out`` is passed over. A
+    folder that cannot be listed is yielded itself, to fail when it is read. No two have one name.
     """
     seen: set[Path] = set()
+    names: set[str] = set()
+    left_out = [real_path(path) for path in leave_out]
     for path in paths:
         for found in _walk(path) if path.is_dir() else [path]:
-            real = found.resolve()
-            if real not in seen and not (path.is_dir() and real.is_relative_to(leave_out.resolve())):
+            real = real_path(found)
+            if real not in seen and not (path.is_dir() and any(real.is_relative_to(other) for other in left_out)):
                 seen.add(real)
-                yield Input(printable(found.as_posix()), found)
+                name = printable(found.as_posix())
+                while name in names:  # a line break and `\n` are printed alike
+                    name += " (another)"
+                names.add(name)
+                yield Input(name, found)
+
+
+def real_path(path: Path) -> Path:
+    """One for all ways to say where a file is; of links in a circle too, which `Path.resolve` may refuse."""
+    return Path(os.path.realpath(path))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -175,6 +176,8 @@ def jpeg_file(image: Pixels, quality: int, settings: Settings) -> bytes:
 
 def checked_image(image: ArrayLike) -> Pixels:
     """The image as an array, if it is one of those that a study takes."""
+    if isinstance(image, str | bytes | os.PathLike):
+        raise TypeError(f"image must be an array of uint8, not a file (`study_files` takes those), got {image!r}")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise TypeError(f"image must be of uint8, levels 0..255, got {pixels.dtype}")
@@ -183,8 +186,10 @@ def checked_image(image: ArrayLike) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def checked_qualities(qualities: Iterable[int]) -> list[int]:
+def checked_qualities(qualities: Any) -> list[int]:
     """Whole qualities, if they are."""
+    if isinstance(qualities, str | bytes) or not isinstance(qualities, Iterable):
+        raise TypeError(f"qualities must be several whole numbers in 1..100, such as [50], got {qualities!r}")
     given = list(qualities)
     for quality in given:
         if isinstance(quality, bool) or quality not in range(1, 101):

@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pyjpegdiff.study.measurement import Measurement
@@ -83,15 +85,27 @@ def curve(ax: Axes, measure: str, curves: Curves, theme: Theme) -> None:
         ax.plot(x, y, color=COLORS[2], marker="o", ms=4, lw=2, label="median")
     if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
         ax.annotate("no finite value", (0.5, 0.5), xycoords="axes fraction", ha="center", color=theme.ink)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
+    _scale_bits(ax)
     ax.set_xlabel("bits per pixel", color=theme.ink)
     ax.set_title(CURVES[measure], color=theme.ink, loc="left", weight="bold")
     ax.set_facecolor("none")
     ax.grid(color=theme.faint, which="major")
     ax.tick_params(colors=theme.ink, which="both", length=0)
-    ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:.0e}"[0] in "25" else "")
     ax.spines[:].set_visible(False)
+
+
+def _scale_bits(ax: Axes) -> None:
+    """Logarithmic, with as many labels as there is room for; plain where so few decades would leave none."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    if high < 3 * low:
+        ax.set_xscale("linear")
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+    elif high < 200 * low:
+        ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:.0e}"[0] in "25" else "")
+    else:
+        ax.xaxis.set_minor_formatter("")
+    ax.xaxis.set_major_formatter("{x:g}")
 
 
 def _finite(values: Sequence[float]) -> list[float]:
@@ -142,13 +156,18 @@ def frequency_maps(images: Sequence[tuple[int, list[Measurement]]], qualities: S
         ]
         return np.asarray(np.mean(tables, axis=0))
 
+    sensitivity_unit = "in squared levels a unit of the entry"
     texts = {
         "error_energy": ("Error of luma", "squared levels a pixel at each frequency"),
         "sensitivity_y": (
             "Sensitivity to the luma table",
-            "gradient of the mean squared error by each entry",
+            f"gradient of the mean squared error by each entry, {sensitivity_unit}",
         ),
-        "sensitivity_c": ("Sensitivity to the chroma table", "likewise, of the table that both chroma planes share"),
+        "sensitivity_c": (
+            "Sensitivity to the chroma table",
+            "gradient of the mean squared error by each entry of the table that both chroma planes share, "
+            + sensitivity_unit,
+        ),
     }
     return [
         FrequencyMap(title, text, [mean(name, quality, name == "error_energy") for quality in qualities])
@@ -171,15 +190,10 @@ def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int]) -> Figure:
         axes[0].set_ylabel("vertical frequency, down", size=8, color="0.3")
         part.suptitle(shown.title, x=0.01, ha="left", size=11, weight="bold", color=LIGHT.ink)
         bar = part.colorbar(scale, ax=axes.tolist(), extend="min", shrink=0.9, pad=0.01)
-        bar.set_label("\n".join(_wrapped(shown.text)), size=8, color="0.3")
+        bar.set_label(textwrap.fill(shown.text, 44), size=8, color="0.3")
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=7, colors="0.4")
     return figure
-
-
-def _wrapped(text: str) -> list[str]:
-    middle = text.rfind(" ", 0, len(text) // 2 + 8)
-    return [text[:middle], text[middle + 1 :]] if len(text) > 30 else [text]
 
 
 def figure_png(figure: Figure) -> bytes:

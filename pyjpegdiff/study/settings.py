@@ -1,6 +1,7 @@
 """How a study codes its images: the choices that every row has in common, and the tables that people keep in files."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from PIL import Image, JpegImagePlugin
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
+"""Those that Pillow writes, and so a study, which counts the bytes of its file."""
 ARITHMETICS = ("libjpeg", "float")
 
 Entries = tuple[tuple[int, ...], ...]
@@ -33,10 +35,11 @@ class Settings:
         arithmetic: str,
         quantization_table_y: ArrayLike | None,
         quantization_table_c: ArrayLike | None,
+        subsamplings: Sequence[str] = SUBSAMPLINGS,
     ) -> "Settings":
         """Of the arguments that `pyjpegdiff.study.study` takes, checked."""
-        if subsampling not in SUBSAMPLINGS:
-            raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLINGS)}, got {subsampling!r}")
+        if subsampling not in subsamplings:
+            raise ValueError(f"subsampling must be one of {', '.join(subsamplings)}, got {subsampling!r}")
         if arithmetic not in ARITHMETICS:
             raise ValueError(f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {arithmetic!r}")
         luma = LUMINANCE if quantization_table_y is None else entries("quantization_table_y", quantization_table_y)

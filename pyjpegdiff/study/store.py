@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import pyjpegdiff
+from pyjpegdiff.study.files import real_path
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
 
@@ -26,6 +27,10 @@ ABANDONED = 3600
 
 class StudyError(Exception):
     """Why a study cannot go on, in words for people."""
+
+
+class OccupiedError(StudyError):
+    """The folder holds what this study would replace, and was not told to."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -56,10 +61,10 @@ class Store:
 
         Raises
         ------
-        StudyError
+        OccupiedError
             If the folder holds another study, or files that a study would replace, unless ``overwrite``.
         """
-        plan = {**self._made_by, "qualities": list(qualities), "paths": [str(path.absolute()) for path in paths]}
+        plan = {**self._made_by, "qualities": list(qualities), "paths": [str(real_path(path)) for path in paths]}
         self._plan = json.loads(json.dumps(plan))  # with lists for tuples, as it will be read back
         if not overwrite:
             self._refuse_what_is_there(self._plan, outputs)
@@ -79,13 +84,14 @@ class Store:
         except FileNotFoundError:
             taken = [name for name in outputs if (self._folder / name).exists()]
             if taken:
-                raise StudyError(f"{self._folder} has files that a study would replace: {', '.join(taken)}") from None
+                files = ", ".join(taken)
+                raise OccupiedError(f"{self._folder} has files that a study would replace: {files}") from None
             return
         except ValueError:
-            raise StudyError(f"{self._folder / PLAN} is not readable as a study's") from None
+            raise OccupiedError(f"{self._folder / PLAN} is not readable as a study's") from None
         differs = [name for name, value in flat(plan).items() if flat(there).get(name) != value]
         if differs:
-            raise StudyError(f"{self._folder} holds a study that differs in {', '.join(differs)}")
+            raise OccupiedError(f"{self._folder} holds a study that differs in {', '.join(differs)}")
 
     def load(self, digest: str, quality: int) -> Measurement | None:
         """A row, if it has been measured."""

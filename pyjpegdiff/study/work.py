@@ -16,6 +16,7 @@ from PIL import Image
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+SIGNALS = signal.SIGINT, signal.SIGTERM
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -35,7 +36,7 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._heard) for number in SIGNALS}
         try:
             yield
         finally:
@@ -73,7 +74,7 @@ def run(
         yield from _window(pool, function, deque(tasks), jobs + 1, stop)
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
+            process.kill()  # since they ignore a milder signal
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -97,7 +98,7 @@ def _window(
 
 @contextlib.contextmanager
 def _start_of_a_process() -> Iterator[None]:
-    """What a new process inherits: one thread for products of matrices, and no ear for Ctrl-C, which is its parent's.
+    """What a new process inherits: one thread for products of matrices, and no ear for signals that are its parent's.
 
     A thread for each core in each process would be more threads than cores.
     """
@@ -105,7 +106,7 @@ def _start_of_a_process() -> Iterator[None]:
     os.environ.update(added)
     masks = hasattr(signal, "pthread_sigmask")
     if masks:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
@@ -117,7 +118,8 @@ def _start_of_a_process() -> Iterator[None]:
 
 def _begin(most_pixels: int | None) -> None:
     """Prepare a new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     Image.MAX_IMAGE_PIXELS = most_pixels
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,41 @@ def test_outputs_are_not_inputs(folder):
         assert [image.name for image in found.images] == ["in/a.png"]
 
 
+def test_images_beside_the_outputs_are_inputs(folder):
+    save(folder / "a.png")
+    for _ in range(2):
+        found = study_files(["in"], [50], "in")
+        assert [image.name for image in found.images] == ["in/a.png"]
+        assert found.failures == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_print_alike_are_two(folder):
+    save(folder / "a\n.png")
+    save(folder / r"a\n.png", RGB[::-1])
+    study_files(["in"], [50], "out")
+    rows = written(Path("out"))
+    assert [row["image"] for row in rows] == [r"in/a\n.png", r"in/a\n.png (another)"]
+    assert len({row["psnr"] for row in rows}) == 2
+
+
+def test_a_process_that_dies_is_told_from_a_stop(folder, monkeypatch):
+    save(folder / "a.png")
+    asked = []
+
+    def run(function, tasks, jobs, stop):
+        stop.asked = bool(asked)
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(batch, "run", run)
+    with pytest.raises(StudyError, match=r'memory perhaps.*script without `if __name__ == "__main__":`') as caught:
+        study_files(["in"], [50], "out", jobs=2)
+    assert not isinstance(caught.value, StoppedError)
+    asked.append(1)
+    with pytest.raises(StoppedError):
+        study_files(["in"], [50], "out", jobs=2)
+
+
 def test_an_image_that_changes_meanwhile_is_left_out(folder):
     for name in "abc":
         save(folder / f"{name}.png", np.roll(RGB, ord(name), 0))
@@ -217,17 +253,24 @@ def test_stopped_between_rows_and_gone_on_with(folder):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "error", "says"),
     [
-        ({"paths": []}, "paths must not be empty"),
-        ({"qualities": []}, "qualities must not be empty"),
-        ({"qualities": [101]}, "qualities.*101"),
-        ({"jobs": 0}, "jobs must be a whole number from 1, got 0"),
-        ({"jobs": 1.5}, "jobs.*1.5"),
-        ({"subsampling": "4:1:1"}, "subsampling"),
+        ({"paths": []}, ValueError, "paths must not be empty"),
+        ({"paths": "photos"}, TypeError, r"paths must be several paths, such as \['photos'\], got 'photos'"),
+        ({"paths": Path("photos")}, TypeError, "paths must be several paths.*Path.*photos"),
+        ({"paths": None}, TypeError, "paths must be several paths.*None"),
+        ({"paths": ["a.png", 5]}, TypeError, "paths must be several paths.*got 5 among them"),
+        ({"qualities": []}, ValueError, "qualities must not be empty"),
+        ({"qualities": [101]}, ValueError, "qualities.*101"),
+        ({"qualities": 50}, TypeError, "qualities.*got 50"),
+        ({"jobs": 0}, ValueError, "jobs must be a whole number from 1, got 0"),
+        ({"jobs": 1.5}, TypeError, "jobs.*1.5"),
+        ({"jobs": True}, TypeError, "jobs.*True"),
+        ({"jobs": None}, TypeError, "jobs must be a whole number from 1, got None"),
+        ({"subsampling": "4:1:1"}, ValueError, "subsampling"),
     ],
 )
-def test_bad_arguments(tmp_path, change, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_arguments(tmp_path, change, error, says):
+    with pytest.raises(error, match=says):
         study_files(**{"paths": ["x.png"], "qualities": [50], "out": tmp_path / "out", **change})
     assert not (tmp_path / "out").exists()

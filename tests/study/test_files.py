@@ -47,7 +47,9 @@ def test_upright_as_exif_says(tmp_path, orientation):
     mirrored = RGB.swapaxes(0, 1)
     upright = {1: RGB, 2: RGB[:, ::-1], 3: RGB[::-1, ::-1], 4: RGB[::-1],
                5: mirrored, 6: mirrored[:, ::-1], 7: mirrored[::-1, ::-1], 8: mirrored[::-1]}  # fmt: skip
-    np.testing.assert_array_equal(read_image(path).pixels, upright[orientation])
+    read = read_image(path)
+    np.testing.assert_array_equal(read.pixels, upright[orientation])
+    assert read.note == ("" if orientation == 1 else "turned upright")
 
 
 def test_transparency_is_laid_on_white(path):
@@ -146,10 +148,10 @@ def test_what_cannot_be_read(tmp_path):
             read_image(tmp_path / "pipe")
     path = tmp_path / "text.png"
     path.write_text("not an image")
-    with pytest.raises(UnreadableError, match=r"^cannot identify image file it$"):
+    with pytest.raises(UnreadableError, match=r"^is no image that Pillow can read$"):
         read_image(path)
     path.write_bytes(b"")
-    with pytest.raises(UnreadableError, match="cannot identify"):
+    with pytest.raises(UnreadableError, match=r"^is no image that Pillow can read$"):
         read_image(path)
 
 
@@ -161,16 +163,31 @@ def test_truncated_anywhere(tmp_path, suffix):
     content = path.read_bytes()
     for length in np.linspace(0, 0.95 * len(content), 15).astype(int):
         path.write_bytes(content[:length])
-        with pytest.raises(UnreadableError):
+        with pytest.raises(
+            UnreadableError, match=r"^is (no image that Pillow can read|(damaged or )?cut short \(.+\))$"
+        ):
             read_image(path)
+
+
+def test_what_the_system_refuses_is_said_in_its_words(path, monkeypatch):
+    path.touch()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Image, "open", refuse)  # permissions would not stop root
+    with pytest.raises(UnreadableError, match=r"^Permission denied$"):
+        read_image(path)
 
 
 def test_decompression_bomb(path, monkeypatch):
     Image.new("L", (400, 300)).save(path)
     for limit in (119_999, 1_000):  # where Pillow warns, and where it refuses
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(UnreadableError, match=r"too large: .*120000"):
+        with pytest.raises(UnreadableError) as caught:
             read_image(path)
+        allowed = "--max-megapixels, or PIL.Image.MAX_IMAGE_PIXELS in Python, allows"
+        assert str(caught.value) == f"too large: 0.12 megapixels; {allowed} {limit / 1e6:g}"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120_000)
     assert read_image(path).pixels.shape == (300, 400)
 
@@ -184,20 +201,36 @@ def test_folders_at_any_depth_each_file_once(tmp_path, monkeypatch):
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = find([tmp_path / "x/b.png", tmp_path, tmp_path / "notes.txt"], tmp_path / "out")
+    found = find([tmp_path / "x/b.png", tmp_path, tmp_path / "notes.txt"], [tmp_path / "out"])
     names = [one.path.relative_to(tmp_path).as_posix() for one in found]
     assert names == ["x/b.png", "a.jpg", "b.png", "deep/er/c.TIF", "notes.txt"]
 
 
 def test_absent_files_are_kept_to_be_reported(tmp_path):
     absent = tmp_path / "absent.png"
-    assert list(find([absent], tmp_path / "out")) == [Input(absent.as_posix(), absent)]
+    assert list(find([absent], [tmp_path / "out"])) == [Input(absent.as_posix(), absent)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
 def test_names_that_are_no_text_or_steer_a_terminal(tmp_path):
     for raw in (b"caf\xc3\xa9.png", b"\xff.png", b"a\x1b[31m\n.png"):
         (tmp_path / os.fsdecode(raw)).touch()
-    names = [found.name.rpartition("/")[2] for found in find([tmp_path], tmp_path / "out")]
+    names = [found.name.rpartition("/")[2] for found in find([tmp_path], [])]
     assert sorted(names) == sorted(["café.png", r"\udcff.png", r"a\x1b[31m\n.png"])
     assert printable("日本 <&>") == "日本 <&>"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_print_alike_are_told_apart(tmp_path):
+    for name in ("a\n.png", r"a\n.png"):
+        (tmp_path / name).touch()
+    names = [found.name.rpartition("/")[2] for found in find([tmp_path], [])]
+    assert names == [r"a\n.png", r"a\n.png (another)"]
+
+
+def test_only_what_is_named_is_left_out(tmp_path):
+    for name in ("map.png", "mine.png", "rows/a.png", "deep/map.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find([tmp_path, tmp_path / "rows" / "a.png"], [tmp_path / "map.png", tmp_path / "rows"])
+    assert [one.path.relative_to(tmp_path).as_posix() for one in found] == ["mine.png", "deep/map.png", "rows/a.png"]

@@ -1,12 +1,16 @@
 """Figures of few images, of many, and of images that lost nothing: drawn without a warning, and of the right data."""
 
+import dataclasses
 import io
+import itertools
 import math
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pyjpegdiff.study import plots, study
@@ -46,6 +50,22 @@ def test_lines_are_the_measurements_and_their_median():
     (line,) = plots.rate_distortion({"a": NOISE}).axes[2].lines
     np.testing.assert_array_equal(line.get_xdata(), [m.bits_per_pixel for m in NOISE])
     np.testing.assert_array_equal(line.get_ydata(), [m.psnr_b for m in NOISE])
+
+
+@pytest.mark.parametrize(("low", "high"), [(5048, 5048), (5040, 5056), (2, 5), (0.11, 0.5), (1.7, 11), (0.05, 5056)])
+def test_labels_of_bits_have_room(low, high):
+    """At least two, none of which touch."""
+    ends = [dataclasses.replace(NOISE[0], bits_per_pixel=bits) for bits in (low, high)]
+    figure = Figure(figsize=(4.8, 3.7))
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    plots.curve(ax, "psnr", {"image": ends}, plots.LIGHT)
+    figure.draw_without_rendering()
+    left, right = (ax.transData.transform((bits, 0))[0] for bits in ax.get_xlim())
+    labels = [label.get_window_extent() for label in ax.get_xticklabels(which="both") if label.get_text()]
+    shown = sorted((box.x0, box.x1) for box in labels if left - 1 <= (box.x0 + box.x1) / 2 <= right + 1)
+    assert len(shown) >= 2
+    assert all(end + 3 < begin for (_, end), (begin, _) in itertools.pairwise(shown))
 
 
 def test_maps_are_means_over_images():

@@ -63,6 +63,9 @@ def test_page_is_whole_in_itself():
         assert f"{row.psnr:.2f}" in page.text
         assert f"{row.ssim:.4f}" in page.text
     assert text.count("background:#") >= 2 * 3 * 64
+    assert 'title="vertical 0, horizontal 7: ' in text
+    assert "2, from 10 to 90" in page.text
+    assert re.search(r"RMS error [0-9.]+ levels, at x\s[0-9]+, y\s[0-9]+", page.text)
     assert "prefers-color-scheme: dark" in text
 
 

@@ -2,13 +2,14 @@
 
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
-from pyjpegdiff.study.store import Store, StudyError, write_whole
+from pyjpegdiff.study.store import OccupiedError, Store, write_whole
 
 ROW = Measurement(50, math.inf, math.nan, 30.1, 123, 0.1, *np.random.default_rng(0).normal(size=(3, 8, 8)))
 
@@ -50,17 +51,27 @@ def test_what_is_left_of_a_row_is_no_row(tmp_path):
 def test_another_study_is_refused_unless_told(tmp_path):
     opened(tmp_path, paths=[tmp_path / "a"])
     opened(tmp_path, paths=[tmp_path / "a"])
-    with pytest.raises(StudyError, match=r"differs in qualities, paths$"):
+    with pytest.raises(OccupiedError, match=r"differs in qualities, paths$"):
         opened(tmp_path, qualities=(50, 60), paths=[tmp_path / "b"])
-    with pytest.raises(StudyError, match=r"differs in setting subsampling, setting luma, paths$"):
+    with pytest.raises(OccupiedError, match=r"differs in setting subsampling, setting luma, paths$"):
         opened(tmp_path, Settings(subsampling="4:2:2", luma=Settings().chroma))
     opened(tmp_path, qualities=(50, 60), overwrite=True)
     opened(tmp_path, qualities=(50, 60))
 
 
+def test_a_path_is_the_same_however_it_is_said(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    opened(tmp_path / "out", paths=[Path("../b.png")])
+    monkeypatch.chdir(tmp_path)
+    opened(tmp_path / "out", paths=[Path("b.png")])
+    with pytest.raises(OccupiedError, match=r"differs in paths$"):
+        opened(tmp_path / "out", paths=[Path("a/b.png")])
+
+
 def test_a_file_that_is_there_is_refused_unless_told(tmp_path):
     (tmp_path / "report.html").write_text("mine")
-    with pytest.raises(StudyError, match=r"has files that a study would replace: report\.html"):
+    with pytest.raises(OccupiedError, match=r"has files that a study would replace: report\.html"):
         opened(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     opened(tmp_path, overwrite=True)
@@ -69,7 +80,7 @@ def test_a_file_that_is_there_is_refused_unless_told(tmp_path):
 def test_a_plan_that_is_none(tmp_path):
     for content in ("{", "[]", "5"):
         (tmp_path / "study.json").write_text(content)
-        with pytest.raises(StudyError, match="study"):
+        with pytest.raises(OccupiedError, match="study"):
             opened(tmp_path)
 
 

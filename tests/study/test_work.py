@@ -19,8 +19,9 @@ def environment(_):
     return {name: os.environ.get(name) for name in THREADS}, os.getpid()
 
 
-def hear_ctrl_c(number):
+def hear_both(number):
     signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
     return number
 
 
@@ -32,6 +33,12 @@ def die(number):
 
 def fail(number):
     raise LookupError(number)
+
+
+def fail_or_sleep(number):
+    if number == 0:
+        raise LookupError
+    time.sleep(300)
 
 
 def count(path):
@@ -67,9 +74,9 @@ def test_stop_between_tasks(jobs, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(done)  # what was begun was handed over
 
 
-def test_ctrl_c_reaches_no_process_but_the_first():
-    """A terminal sends it to all; rows under way are to be finished."""
-    assert sorted(result for _, result in run(hear_ctrl_c, range(4), 2, Stop())) == [0, 1, 2, 3]
+def test_signals_reach_no_process_but_the_first():
+    """A terminal or a supervisor sends them to all; rows under way are to be finished."""
+    assert sorted(result for _, result in run(hear_both, range(4), 2, Stop())) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -81,6 +88,13 @@ def test_an_error_of_a_task_is_raised(jobs):
 def test_a_process_that_dies_is_an_error():
     with pytest.raises(BrokenProcessPool):
         list(run(die, range(6), 2, Stop()))
+
+
+def test_an_error_ends_the_others_at_once():
+    begun = time.monotonic()
+    with pytest.raises(LookupError):
+        list(run(fail_or_sleep, range(2), 2, Stop()))
+    assert time.monotonic() - begun < 60
 
 
 def test_first_signal_asks_second_interrupts():
