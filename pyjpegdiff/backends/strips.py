@@ -85,34 +85,35 @@ def code_vjp(
         k = codec.rounded(xp, spec, _strip_of(spec, u_whole, cut))
         return codec.reconstruct(xp, spec, cut.operands, k, masks=False)[0]
 
-    def use(cut: Cut, planes: Group, beyond: Halo) -> Operands:
-        rows = cut.rows
-        first, last = max(rows.start - 1, 0), min(rows.stop + 1, height)
-        more = slice(first, last)
+    def to_rgb_vjp(cut: Cut) -> tuple[Array, Array, Halo]:
+        """Of a strip and the rows next to it: cotangents of RGB, of YCbCr, and of the chroma rows beyond."""
+        first, last = max(cut.rows.start - 1, 0), min(cut.rows.stop + 1, height)
+        more, own_rows = slice(first, last), slice(cut.rows.start - first, cut.rows.stop - first)
         inside, cotangent = inside_whole[0][cut.samples, :, more], cotangents[cut.samples, :, more]
         g_rgb, g_ycc = codec.to_rgb_vjp(xp, spec, cut.operands, _or_none(inside), cotangent)
-        g_beyond: Halo = (
-            g_ycc[..., 1:, :1, :] if first < rows.start else None,
-            g_ycc[..., 1:, -1:, :] if last > rows.stop else None,
-        )
-        within = slice(rows.start - first, rows.stop - first)
-        g_own = g_ycc[..., within, :]
-        size = (g_own.shape[-2], g_own.shape[-1])
-        g_planes = codec.upsample_vjp(xp, spec, g_own, size, g_beyond)
-        u, in_range = _strip_of(spec, u_whole, cut), _strip_of(spec, in_range_whole, cut)
+        above = g_ycc[..., 1:, :1, :] if first < cut.rows.start else None
+        below = g_ycc[..., 1:, -1:, :] if last > cut.rows.stop else None
+        return g_rgb[..., own_rows, :], g_ycc[..., own_rows, :], (above, below)
+
+    def use(cut: Cut, planes: Group, beyond: Halo) -> Operands:
+        g_rgb, g_ycc, g_beyond = to_rgb_vjp(cut)
+        size = (g_ycc.shape[-2], g_ycc.shape[-1])
+        g_planes = codec.upsample_vjp(xp, spec, g_ycc, size, g_beyond)
+        u = _strip_of(spec, u_whole, cut)
+        in_range = tuple(_or_none(mask) for mask in _strip_of(spec, in_range_whole, cut))
         k = codec.rounded(xp, spec, u) if wanted.steps else u
+        # The steps' cotangents come from `encode_vjp`, which is told k, for both of their uses.
         decoding = wanted._replace(steps=False)
-        limited = tuple(_or_none(mask) for mask in in_range)
-        g_coefficients, _ = codec.reconstruct_vjp(xp, cut.operands, k, limited, g_planes, decoding)
-        strip = None if images is None else _in_order(images[cut.samples, :, rows])
+        g_coefficients, _ = codec.reconstruct_vjp(xp, cut.operands, k, in_range, g_planes, decoding)
+        strip = None if images is None else _in_order(images[cut.samples, :, cut.rows])
         g_strip, g = codec.encode_vjp(xp, spec, cut.operands, strip, size, u, g_coefficients, wanted, k)
         if g_images is not None:
-            g_images[cut.samples, :, rows] = g_strip
+            g_images[cut.samples, :, cut.rows] = g_strip
         if wanted.color:
             ycc = codec.upsample(xp, spec, planes, size, beyond)
             inverse, unshift = cut.operands.inverse, cut.operands.unshift
-            of_inverse = color.mix_vjp_parameters(xp, inverse, unshift, ycc, _in_order(g_rgb[..., within, :]))
-            g = g._replace(inverse=of_inverse[0], unshift=of_inverse[1])
+            g_inverse, g_unshift = color.mix_vjp_parameters(xp, inverse, unshift, ycc, _in_order(g_rgb))
+            g = g._replace(inverse=g_inverse, unshift=g_unshift)
         return g._replace(steps=tuple(untile(xp, of_steps) for of_steps in g.steps))
 
     pieces = cuts(xp, spec, operands, leading, cotangents.shape)
