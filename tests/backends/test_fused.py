@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyjpegdiff import codec
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.backends import fused, whole
 from pyjpegdiff.backends.cuda import source
@@ -21,7 +20,7 @@ from pyjpegdiff.stages.surrogates import ROUNDINGS
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from tests.backends.cuda import emulator
 from tests.backends.cuda.emulator import Emulator
-from tests.backends.test_strips import operands_of
+from tests.backends.test_strips import blocks_without_ties, operands_of
 from tests.photos import photo, pillow
 
 WANTED = [Wanted(*map(bool, wishes)) for wishes in ((1, 1, 0), (1, 0, 0), (0, 1, 0), (1, 1, 1), (0, 0, 1))]
@@ -191,16 +190,6 @@ def test_in_float32_only_what_is_next_to_a_tie_or_a_bound_differs(hard, flags):
     # Sums of 2^16 / 64 terms of either sign, of a few units each.
     for a, b in zip(same.operands.steps, want.operands.steps, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-2)
-
-
-def blocks_without_ties(image):
-    """Of luma and chroma in 4:2:0, where no sample's rounding is next to a tie, as planes of truth values."""
-    shift = np.array([0, 0, 0]) + codec.COLOR_BIAS
-    planes = np.einsum("ij,jhw->ihw", np.array(MATRIX), image.astype(np.float64)) + shift[:, None, None]
-    near = np.abs(planes - np.round(planes)) < 2.0**-14  # 256 in float32, eight times over
-    luma = near[:1].reshape(1, image.shape[1] // 8, 8, -1, 8).any((2, 4))
-    chroma = near[1:].reshape(2, image.shape[1] // 16, 16, -1, 16).any((2, 4))
-    return [~np.kron(blocks, np.ones((8, 8), bool)) for blocks in (luma, chroma)]
 
 
 @pytest.mark.parametrize("sampling", [*SAMPLINGS.values(), None])
