@@ -97,7 +97,7 @@ def decoding(
     subsampling = "4:2:0" if gray else coefficients.subsampling
     spec = _spec(ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.")
     size = checks.image_size(coefficients.size)
-    leading, like = y.shape[:-4], xp.astype(y, compute_dtype, copy=False)
+    leading, like = y.shape[:-4], xp.empty(0, dtype=compute_dtype, device=y.device)
     color = {} if gray else {"color_matrix": color_matrix, "color_offset": color_offset}
     given = {**_by_transform_order(coefficients, gray), **color}
     inputs = {}

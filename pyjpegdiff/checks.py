@@ -184,21 +184,19 @@ DEFAULTS = {
 }
 
 
-def parameter(
-    library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], image: Array
-) -> Array:
-    """An array in the dtype and on the device of the canonical image, whose leading axes broadcast against its own."""
+def parameter(library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], like: Array) -> Array:
+    """An array in the dtype and on the device of ``like``, whose leading axes broadcast against the image's."""
     if value is None and name in DEFAULTS:
-        return library.constant(library.xp, DEFAULTS[name], image.dtype, image.device)
+        return library.constant(library.xp, DEFAULTS[name], like.dtype, like.device)
     if _is_plain(value):
-        array = _plain_numbers(library, name, value, image)
+        array = _plain_numbers(library.xp, name, value, like)
     else:
         owned(library, name, value)
         dtypes(library.xp, name, value)
         array = value
-        if value.device != image.device:
-            array = to_device(array, image.device)
-        array = library.xp.astype(array, image.dtype, copy=False)
+        if value.device != like.device:
+            array = to_device(array, like.device)
+        array = library.xp.astype(array, like.dtype, copy=False)
     shape = tuple(array.shape)
     own, own_leading = shape[len(shape) - own_ndim :], shape[: max(len(shape) - own_ndim, 0)]
     expected = {1: (3,), 2: (3, 3) if name == "color_matrix" else (8, 8), 4: own}.get(own_ndim, ())
@@ -227,7 +225,7 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
 
 
-def _plain_numbers(library: Library, name: str, value: object, image: Array) -> Array:
+def _plain_numbers(xp: Namespace, name: str, value: object, like: Array) -> Array:
     """An array of Python numbers, whose range is checked where they are a quality."""
     for number in _flatten(name, value):
         if name == "jpeg_quality":
@@ -236,9 +234,9 @@ def _plain_numbers(library: Library, name: str, value: object, image: Array) -> 
         elif not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
     if isinstance(value, Real):
-        return library.xp.full((), float(value), dtype=image.dtype, device=image.device)
+        return xp.full((), float(value), dtype=like.dtype, device=like.device)
     try:
-        return library.xp.asarray(value, dtype=image.dtype, device=image.device)
+        return xp.asarray(value, dtype=like.dtype, device=like.device)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
 

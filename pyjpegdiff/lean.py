@@ -63,7 +63,6 @@ vars(xp).update(
         **vars(np),
         "astype": _astype,
         "clip": _clip,
-        "concat": np.concatenate,
         "matmul": _matmul,
         "matrix_transpose": _matrix_transpose,
         "reshape": _reshape,

@@ -1,6 +1,14 @@
-"""Sums over the axes along which an operand was broadcast: the adjoint of broadcasting."""
+"""Operands for each sample, and sums over the axes along which an operand was broadcast: the adjoint of that."""
+
+import math
 
 from pyjpegdiff.spec import Array, Namespace
+
+
+def by_sample(xp: Namespace, operand: Array, own: int, leading: tuple[int, ...]) -> Array:
+    """An operand with leading axes, broadcast to the image's and flattened: one for each sample, (samples, ...)."""
+    shape = operand.shape[operand.ndim - own :]
+    return xp.reshape(xp.broadcast_to(operand, (*leading, *shape)), (math.prod(leading), *shape))
 
 
 def sum_to_shape(xp: Namespace, cotangent: Array, shape: tuple[int, ...]) -> Array:

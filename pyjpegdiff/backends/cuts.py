@@ -1,11 +1,11 @@
 """Cutting a batch: samples that go together, strips of rows, and what is made of each strip in its turn."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from pyjpegdiff.backends import threads
 from pyjpegdiff.codec import Group, Halo
+from pyjpegdiff.reduce import by_sample
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec
 from pyjpegdiff.stages.quantization import tile
 from pyjpegdiff.stages.sampling import padded_size
@@ -19,6 +19,8 @@ GROUP = 16
 """Rows of a strip are a multiple of this: one block of chroma at its coarsest."""
 SHARE = 2**19
 """Pixels that are worth a thread."""
+STEP_AXES, COLOR_AXES = 2, (2, 1, 2, 1)
+"""Own axes of operands: of each group's steps, and of those of color, in order."""
 
 T = TypeVar("T")
 
@@ -47,30 +49,35 @@ def cuts(xp: Namespace, spec: Spec, operands: Operands, leading: tuple[int, ...]
     ]
 
 
-def each(spec: Spec, pieces: list[Cut], shape: tuple[int, ...], make: Callable[[Cut], Group], use: Use[T]) -> list[T]:
+def each(
+    spec: Spec, pieces: list[Cut], shape: tuple[int, ...], make: Callable[[Cut], Group], use: Use[T], looks_beyond: bool
+) -> list[T]:
     """Make the planes of every piece, and use them once its neighbors' are made, too: (cut, planes, rows beyond).
 
-    Each thread takes a run of consecutive pieces. Those at the ends of a run, whose neighbors another thread makes, are
-    used after all runs; so a result does not depend on the number of threads.
+    Neighbors matter where use ``looks_beyond`` a piece, and rows of chroma are doubled. Each thread takes a run of
+    consecutive pieces. Those at the ends of a run, whose neighbors another thread makes, are used after all runs; so a
+    result does not depend on the number of threads.
     """
     count, _, height, width = shape
     # A caller's own surrogate may not be made for several threads.
     workers = min(threads.get_num_threads(), count * height * width // SHARE) if isinstance(spec.rounding, str) else 1
-    looks_beyond = (spec.sampling or (1, 1))[0] == 2
+    looks_beyond = looks_beyond and spec.samplings[-1][0] == 2
     edges: dict[int, Halo] = {}
     results: dict[int, T] = {}
 
-    def neighbors(index: int) -> list[int]:
+    def neighbors(index: int) -> tuple[int | None, int | None]:
         rows = pieces[index].rows
-        if not looks_beyond:
-            return []
-        return [index - 1] * (rows.start > 0) + [index + 1] * (rows.stop < height)
+        above = index - 1 if looks_beyond and rows.start > 0 else None
+        below = index + 1 if looks_beyond and rows.stop < height else None
+        return above, below
 
     def finish(index: int, planes: Group) -> None:
-        rows = pieces[index].rows
-        above = edges[index - 1][1] if looks_beyond and rows.start > 0 else None
-        below = edges[index + 1][0] if looks_beyond and rows.stop < height else None
-        results[index] = use(pieces[index], planes, (above, below))
+        above, below = neighbors(index)
+        beyond = (None if above is None else edges[above][1], None if below is None else edges[below][0])
+        results[index] = use(pieces[index], planes, beyond)
+
+    def is_ready(index: int, made: range) -> bool:
+        return all(other is None or other in made for other in neighbors(index))
 
     def run(indices: Sequence[int]) -> list[tuple[int, Group]]:
         waiting: dict[int, Group] = {}
@@ -79,7 +86,7 @@ def each(spec: Spec, pieces: list[Cut], shape: tuple[int, ...], make: Callable[[
             if looks_beyond:
                 edges[index] = _edges(waiting[index])
             made = range(indices[0], index + 1)
-            for ready in [index for index in waiting if all(other in made for other in neighbors(index))]:
+            for ready in [index for index in waiting if is_ready(index, made)]:
                 finish(ready, waiting.pop(ready))
         return list(waiting.items())
 
@@ -126,17 +133,10 @@ def _of(xp: Namespace, operands: Operands, leading: tuple[int, ...], samples: sl
     def pick(array: Array | None, own: int) -> Array | None:
         if array is None or array.ndim == own:
             return array
-        shape = array.shape[array.ndim - own :]
-        every = xp.reshape(xp.broadcast_to(array, (*leading, *shape)), (math.prod(leading), *shape))
-        return every[samples]
+        return by_sample(xp, array, own, leading)[samples]
 
-    return Operands(
-        steps=tuple(pick(array, 2) for array in operands.steps),
-        matrix=pick(operands.matrix, 2),
-        shift=pick(operands.shift, 1),
-        inverse=pick(operands.inverse, 2),
-        unshift=pick(operands.unshift, 1),
-    )
+    steps = tuple(pick(array, STEP_AXES) for array in operands.steps)
+    return Operands(steps, *(pick(array, own) for array, own in zip(operands[1:], COLOR_AXES, strict=True)))
 
 
 def _tiled(xp: Namespace, spec: Spec, operands: Operands, width: int) -> Operands:

@@ -40,7 +40,7 @@ from pyjpegdiff.backends.cuda import BLOCK, Options
 from pyjpegdiff.codec import Gradients, Group
 from pyjpegdiff.devices import is_for_shapes_alone
 from pyjpegdiff.parameters import Parameters
-from pyjpegdiff.reduce import sum_to_shape
+from pyjpegdiff.reduce import by_sample, sum_to_shape
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
 from pyjpegdiff.stages.sampling import padded_size
 
@@ -200,9 +200,8 @@ def _flat(xp: Namespace, operand: Array | None, own: int, leading: tuple[int, ..
         return None, 0
     if operand.ndim == own:
         return _contiguous(xp, operand), 0
-    shape = operand.shape[operand.ndim - own :]
-    every = xp.reshape(xp.broadcast_to(operand, (*leading, *shape)), (math.prod(leading), *shape))
-    return _contiguous(xp, every), math.prod(shape)
+    every = _contiguous(xp, by_sample(xp, operand, own, leading))
+    return every, math.prod(every.shape[1:])
 
 
 def _contiguous(xp: Namespace, array: Array) -> Array:

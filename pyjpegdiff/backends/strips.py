@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from pyjpegdiff import codec
-from pyjpegdiff.backends.cuts import Cut, cuts, each, plane_rows
+from pyjpegdiff.backends.cuts import COLOR_AXES, STEP_AXES, Cut, cuts, each, plane_rows
 from pyjpegdiff.codec import Gradients, Group, Halo
 from pyjpegdiff.reduce import sum_to_shape
 from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
@@ -59,7 +59,8 @@ def code(xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wa
         for inside, mask in zip(inside_whole, masks, strict=True):
             inside[cut.samples, :, cut.rows] = mask
 
-    each(spec, cuts(xp, spec, operands, leading, images.shape), images.shape, make, use)
+    pieces = cuts(xp, spec, operands, leading, images.shape)
+    each(spec, pieces, images.shape, make, use, looks_beyond=True)
     return (
         xp.reshape(coded, image.shape),
         tuple(xp.reshape(residual, (*leading, *residual.shape[1:])) for residual in residuals),
@@ -117,7 +118,7 @@ def code_vjp(
         return g._replace(steps=tuple(untile(xp, of_steps) for of_steps in g.steps))
 
     pieces = cuts(xp, spec, operands, leading, cotangents.shape)
-    found = each(spec, pieces, cotangents.shape, make, use)
+    found = each(spec, pieces, cotangents.shape, make, use, looks_beyond=wanted.color)
     totals = _totals(xp, operands, leading, g_image.dtype, wanted)
     for cut, g in zip(pieces, found, strict=True):
         _add(xp, totals, g, cut)
@@ -170,8 +171,6 @@ def _strip_of(spec: Spec, whole: Residuals, cut: Cut) -> Residuals:
 
 # --- sums over samples and strips -------------------------------------------------------------------------------------
 
-OWN_AXES = Operands(steps=2, matrix=2, shift=1, inverse=2, unshift=1)  # type: ignore[arg-type]
-
 
 def _totals(
     xp: Namespace, operands: Operands, leading: tuple[int, ...], dtype: np.dtype[np.floating], wanted: Wanted
@@ -183,14 +182,14 @@ def _totals(
         return xp.zeros(shape if array.ndim == own else (math.prod(leading), *shape), dtype=dtype)
 
     of_color = (
-        zeros(array, own) if wanted.color else None for array, own in zip(operands[1:], OWN_AXES[1:], strict=True)
+        zeros(array, own) if wanted.color else None for array, own in zip(operands[1:], COLOR_AXES, strict=True)
     )
-    return Operands(tuple(zeros(steps, 2) for steps in operands.steps) if wanted.steps else (), *of_color)
+    return Operands(tuple(zeros(steps, STEP_AXES) for steps in operands.steps) if wanted.steps else (), *of_color)
 
 
 def _add(xp: Namespace, totals: Operands, found: Operands, cut: Cut) -> None:
     flat_totals, flat_found = ((*operands.steps, *operands[1:]) for operands in (totals, found))
-    own_axes = (*(2 for _ in totals.steps), *OWN_AXES[1:])
+    own_axes = (*(STEP_AXES for _ in totals.steps), *COLOR_AXES)
     for total, g, own in zip(flat_totals, flat_found, own_axes, strict=True):
         if total is not None:
             part = total[cut.samples] if total.ndim > own else total
@@ -206,6 +205,6 @@ def _unflat(xp: Namespace, totals: Operands, operands: Operands, leading: tuple[
         return sum_to_shape(xp, xp.reshape(total, (*leading, *total.shape[1:])), array.shape)
 
     return Operands(
-        tuple(shaped(total, steps, 2) for total, steps in zip(totals.steps, operands.steps, strict=False)),
-        *(shaped(*each_) for each_ in zip(totals[1:], operands[1:], OWN_AXES[1:], strict=True)),
+        tuple(shaped(total, steps, STEP_AXES) for total, steps in zip(totals.steps, operands.steps, strict=False)),
+        *(shaped(*each_) for each_ in zip(totals[1:], operands[1:], COLOR_AXES, strict=True)),
     )
