@@ -1,4 +1,4 @@
-"""The distortion study: what JPEG does to images, measured, in NumPy; needs the extra ``pyjpegdiff[cli]``."""
+"""The distortion study: it measures what JPEG does to images, in NumPy. It needs the extra ``pyjpegdiff[cli]``."""
 
 try:
     from pyjpegdiff.study.batch import StoppedError, Study, study_files

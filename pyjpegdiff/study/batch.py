@@ -1,4 +1,4 @@
-"""A study of many files: found, read, measured on several processes, kept row by row, and shown."""
+"""A study of many files: find them, read them, measure them in several processes, save each row, write the report."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from pyjpegdiff.study.work import Stop, run
 
 OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png", "report.html")
 SHOWN = 24
-"""Images that a report shows: each takes about a quarter of a megabyte."""
+"""The most images that a report shows: each takes about a quarter of a megabyte."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,22 +35,22 @@ class Study:
     failures: list[Failure]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One plain dict an image and quality, as in ``measurements.csv``."""
-        return [{**self._of(image), **row} for image in self.images for row in rows(image.measurements)]
+        """One plain dict per image and quality, as in ``measurements.csv``."""
+        return [{**self._image_columns(image), **row} for image in self.images for row in rows(image.measurements)]
 
     def frequency_rows(self) -> list[dict[str, Any]]:
-        """One plain dict an image, quality and frequency, as in ``frequencies.csv``."""
+        """One plain dict per image, quality and frequency, as in ``frequencies.csv``."""
         return [{"image": image.name, **row} for image in self.images for row in frequency_rows(image.measurements)]
 
     @staticmethod
-    def _of(image: StudiedImage) -> dict[str, Any]:
+    def _image_columns(image: StudiedImage) -> dict[str, Any]:
         channels = 1 if image.gray else 3
         return {"image": image.name, "width": image.width, "height": image.height, "channels": channels,
                 "note": image.note}  # fmt: skip
 
 
 class StoppedError(StudyError):
-    """The user stopped a study before its end; what was measured is kept."""
+    """The user stopped a study before its end; the measured rows are kept."""
 
 
 def study_files(
@@ -67,70 +67,71 @@ def study_files(
     progress: Progress = lambda phase, done, total: None,
     stopping: Callable[[], None] = lambda: None,
 ) -> Study:
-    """Measure image files, and write tables, figures and a page about them.
+    """Measure image files, and write tables, figures and a report about them.
 
     Parameters
     ----------
     paths : iterable of path
-        Image files, and folders, which stand for all files in them that have the suffix of an image, at any depth;
-        hidden ones are left out, and so is what a study writes into ``out``.
+        Image files and folders. A folder stands for all files in it, at any depth, that have the suffix of an image.
+        Hidden files and the files that a study writes into ``out`` are left out.
     qualities : iterable of int
         Whole numbers in 1..100.
     out : path
-        Folder for ``measurements.csv`` (a row an image and quality), ``frequencies.csv`` (a row an image, quality and
-        frequency), ``rate-distortion.png``, ``heat-maps.png`` and ``report.html``, each written whole or not at all.
-        It also keeps each row as soon as it is measured: called again with the same arguments, a study that was stopped
-        goes on where it was.
+        Folder for ``measurements.csv`` (one row per image and quality), ``frequencies.csv`` (one row per image, quality
+        and frequency), ``rate-distortion.png``, ``heat-maps.png`` and ``report.html``. Each file is written completely
+        or not at all. Each row is saved there as soon as it is measured: if a study was stopped, the same call
+        continues it.
     subsampling, arithmetic, quantization_table_y, quantization_table_c
         As in `pyjpegdiff.study.study`.
     jobs : int
-        Processes, from 1. More than one need the guard ``if __name__ == "__main__":`` in a script.
+        Number of processes, at least 1. A script needs the guard ``if __name__ == "__main__":`` for more than one.
     overwrite : bool
-        Let this study replace another in ``out``. Rows that were measured with the same settings are still used.
+        Whether this study may replace another one in ``out``. Rows measured with the same settings are still used.
     progress : callable
-        Called with a phase, how much of it is done, and how much there is.
+        Called with the name of a phase, the number of its tasks that are done, and the number of all its tasks.
     stopping : callable
-        Called when Ctrl-C or SIGTERM is heard. Rows under way are still finished and kept; a second one ends at once.
+        Called at Ctrl-C or SIGTERM. The rows that have been started are still finished and saved; a second signal stops
+        at once.
 
     Returns
     -------
     Study
-        ``images`` in the order of ``paths``, each with its measurements, and ``failures``: files that cannot be read,
-        and why.
+        ``images`` in the order of ``paths``, each with its measurements, and ``failures``: the files that cannot be
+        read, each with the reason.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument, what came and what is allowed.
+        The message names the argument, its value and the allowed values.
     StudyError
-        If ``out`` holds another study or other files of those names, no image can be read, or a process died; its
-        subclass `StoppedError` if the user stopped it.
+        If ``out`` holds another study or other files of those names, if no image can be read, or if a process died.
+        If the user stopped the study, its subclass `StoppedError`.
     OSError
         If ``out`` cannot be written.
     """
     settings = Settings.of(subsampling, arithmetic, quantization_table_y, quantization_table_c)
-    wanted = sorted(set(checked_qualities(qualities)))
+    sorted_qualities = sorted(set(checked_qualities(qualities)))
     given, out = checked_paths(paths), Path(out)
-    if not wanted or not given:
-        raise ValueError(f"{'paths' if wanted else 'qualities'} must not be empty")
+    if not sorted_qualities or not given:
+        raise ValueError(f"{'paths' if sorted_qualities else 'qualities'} must not be empty")
     jobs = checked_jobs(jobs)
     store = Store(out, settings)
-    store.plan(given, wanted, OUTPUTS, overwrite)
-    batch = _Batch(settings, wanted, store, jobs, progress, Stop(stopping))
+    store.plan(given, sorted_qualities, OUTPUTS, overwrite)
+    batch = _Batch(settings, sorted_qualities, store, jobs, progress, Stop(stopping))
     try:
         with batch.stop.listening():
             found = batch.read(list(find(given, [out / name for name in (*OUTPUTS, ROWS)])))
-            batch.need(found)
+            batch.require_images(found)
             store.open()
-            found = batch.measured(found)
-            batch.need(found)
-            batch.show(found, out)
+            found = batch.measure(found)
+            batch.require_images(found)
+            batch.write(found, out)
     except BrokenProcessPool:
-        if batch.stop.asked:
-            raise StoppedError("stopped, and a process with it") from None
+        if batch.stop.requested:
+            raise StoppedError("stopped, and a process was ended") from None
         raise StudyError(
-            "a process died, for want of memory perhaps (then go on with fewer jobs), "
-            'or in a script without `if __name__ == "__main__":`'
+            "a process died: perhaps too little memory (then continue with fewer jobs), "
+            'or a script without `if __name__ == "__main__":`'
         ) from None
     finally:
         pixels_of.cache_clear()
@@ -141,27 +142,27 @@ def study_files(
 
 
 def checked_paths(paths: Any) -> list[Path]:
-    """Several paths, if they are."""
-    wanted = "paths must be several paths, such as ['photos']"
+    """The paths as a list; raises unless they are an iterable of paths."""
+    rule = "paths must be several paths, such as ['photos']"
     if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
-        raise TypeError(f"{wanted}, got {paths!r}")
+        raise TypeError(f"{rule}, got {paths!r}")
     given = list(paths)
     for path in given:
         if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"{wanted}, got {path!r} among them")
+            raise TypeError(f"{rule}, got {path!r} among them")
     return [Path(path) for path in given]
 
 
 def checked_jobs(jobs: Any) -> int:
-    """A number of processes, if it is one."""
+    """The number of processes; raises unless it is a whole number, at least 1."""
     if isinstance(jobs, bool) or not isinstance(jobs, int | np.integer):
-        raise TypeError(f"jobs must be a whole number from 1, got {jobs!r}")
+        raise TypeError(f"jobs must be a whole number, at least 1, got {jobs!r}")
     if jobs < 1:
-        raise ValueError(f"jobs must be a whole number from 1, got {jobs!r}")
+        raise ValueError(f"jobs must be a whole number, at least 1, got {jobs!r}")
     return int(jobs)
 
 
-# --- the course of a study --------------------------------------------------------------------------------------------
+# --- the steps of a study ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -174,39 +175,39 @@ class _Batch:
     stop: Stop
 
     def run(self, phase: str, function: Callable[[Any], Any], tasks: Sequence[Any], done: int = 0) -> Any:
-        """Each task and its result; ``done`` tasks count as done before."""
+        """Yield each task and its result; ``done`` further tasks count as finished before."""
         total = done + len(tasks)
         self.progress(phase, done, total)
         for count, result in enumerate(run(function, tasks, min(self.jobs, max(1, len(tasks))), self.stop), done + 1):
             yield result
             self.progress(phase, count, total)
-        if self.stop.asked:
+        if self.stop.requested:
             raise StoppedError(f"stopped while {phase}")
 
     def read(self, inputs: list[Input]) -> Study:
-        """All images, not yet measured."""
+        """Read all images, without measurements."""
         order = {found.name: place for place, found in enumerate(inputs)}
         results = [result for _, result in self.run("reading", inspect, inputs)]
         results.sort(key=lambda result: order[result.name])
         images = [result for result in results if isinstance(result, StudiedImage)]
         return Study(images, [result for result in results if isinstance(result, Failure)])
 
-    def need(self, found: Study) -> None:
-        """Without an image there is nothing to show."""
+    def require_images(self, found: Study) -> None:
+        """Raise if there is no image to study."""
         if not found.images:
             reasons = "".join(f"\n  {failure.name}: {failure.reason}" for failure in found.failures)
             raise StudyError(f"there is no image that can be read{reasons}")
 
-    def measured(self, found: Study) -> Study:
-        """With the rows that were kept, and those that were missing."""
+    def measure(self, found: Study) -> Study:
+        """Load the saved rows, and measure the others."""
         rows: dict[tuple[str, int], Measurement] = {}
         missing: dict[tuple[str, int], Row] = {}
         for image in found.images:
             for quality in self.qualities:
                 key = image.digest, quality
-                kept = rows.get(key) or self.store.load(*key)
-                if kept is not None:
-                    rows[key] = kept
+                saved = rows.get(key) or self.store.load(*key)
+                if saved is not None:
+                    rows[key] = saved
                 else:
                     missing.setdefault(key, Row(image, quality, self.settings))
         reasons: dict[str, str] = {}
@@ -222,9 +223,9 @@ class _Batch:
             image.measurements = [rows[image.digest, quality] for quality in self.qualities]
         return Study(images, found.failures + failures)
 
-    def show(self, found: Study, out: Path) -> None:
-        """Write all that a study writes."""
-        from pyjpegdiff.study import plots, report  # and with them what measuring does not need
+    def write(self, found: Study, out: Path) -> None:
+        """Write all files of the study."""
+        from pyjpegdiff.study import plots, report  # imported here: only this step needs Matplotlib and Jinja
 
         curves = {name: image.measurements for name, image in zip(short(found.images), found.images, strict=True)}
         qualities = spread(self.qualities, 5)
@@ -242,7 +243,7 @@ class _Batch:
             write_whole(out / name, content)
 
     def pictures(self, found: Study) -> dict[str, Pictures]:
-        """Of as many images as a page can hold, those that suffer most."""
+        """The pictures of the images with the lowest PSNR, as many as a report shows."""
         middle = self.qualities[(len(self.qualities) - 1) // 2]
         place = self.qualities.index(middle)
         worst = sorted(found.images, key=lambda image: image.measurements[place].psnr)[:SHOWN]
@@ -257,13 +258,13 @@ class _Batch:
 
 
 def spread(values: Sequence[int], count: int) -> list[int]:
-    """Some of the values, from first to last as evenly as can be."""
+    """Some of the values, from first to last, as evenly spaced as possible."""
     places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
     return [values[place] for place in places]
 
 
 def short(images: Sequence[StudiedImage]) -> list[str]:
-    """Names without the folders that all have in common."""
+    """Names without the folders that all images share."""
     folders = [Path(image.name).parent for image in images]
     try:
         common = os.path.commonpath(folders)
@@ -273,7 +274,7 @@ def short(images: Sequence[StudiedImage]) -> list[str]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> bytes:
-    """As CSV in UTF-8; infinite and missing numbers are ``inf`` and ``nan``, which pandas and NumPy read."""
+    """The rows as CSV in UTF-8; infinite and missing numbers are ``inf`` and ``nan``, which pandas and NumPy read."""
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()

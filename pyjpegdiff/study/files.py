@@ -1,4 +1,4 @@
-"""Image files of any kind, read as what a JPEG file could hold: upright 8-bit RGB or gray, or a reason why not."""
+"""Read image files of any kind as upright 8-bit RGB or grayscale, which JPEG can store, or say why that fails."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ GRAYS = ("1", "L", "LA", "La")
 
 
 class UnreadableError(Exception):
-    """Why a file could not be read as an image, in words for people."""
+    """A file could not be read as an image; the message is for users."""
 
 
 class Read(NamedTuple):
-    """An image, and what was done to it that the file's owner may not expect."""
+    """An image, and the conversions that the user may not expect."""
 
     pixels: Pixels
     """(H, W, 3) or (H, W)"""
@@ -30,13 +30,13 @@ class Read(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Of the pixels: equal for equal images, whatever their files are called."""
+        """Hash of the pixels: equal for equal images, whatever the names of their files."""
         shape = repr(self.pixels.shape).encode()
         return hashlib.sha256(shape + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()[:32]
 
 
 class Input(NamedTuple):
-    """A file, and what to call it."""
+    """A file, and the name that outputs give it."""
 
     name: str
     path: Path
@@ -48,20 +48,20 @@ def read_image(path: Path) -> Read:
     Parameters
     ----------
     path : Path
-        Any file that Pillow reads, of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels. The image is turned upright as
-        its EXIF orientation says; what is transparent is laid on white; of several frames the first is taken; 16 bits
-        are scaled to 8; palettes, CMYK and other colors are converted to RGB without a color profile. Grayscale stays
-        grayscale.
+        Any file that Pillow reads, of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels. The image is turned upright
+        according to its EXIF orientation. Transparent pixels are blended with white. If there are several frames, the
+        first is used. 16 bits are scaled to 8. Palettes, CMYK and other colors are converted to RGB without a color
+        profile. Grayscale stays grayscale.
 
     Returns
     -------
     Read
-        Pixels of uint8, (H, W, 3) or (H, W), and a note of what was converted.
+        Pixels of uint8, (H, W, 3) or (H, W), and a note that names the conversions.
 
     Raises
     ------
     UnreadableError
-        For whatever reason.
+        If the file cannot be read, for any reason.
     """
     if not path.exists():
         raise UnreadableError("no such file")
@@ -88,7 +88,7 @@ def read_image(path: Path) -> Read:
 
 
 def _too_large(error: Exception) -> str:
-    """In megapixels, since Pillow tells pixels, and twice the limit where it refuses by itself."""
+    """The message in megapixels: Pillow's own names pixels, and twice the limit where Pillow raises an error."""
     pixels = re.search(r"\d+", str(error))
     if pixels is None or Image.MAX_IMAGE_PIXELS is None:
         return f"too large: {error}"
@@ -98,7 +98,7 @@ def _too_large(error: Exception) -> str:
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """What the system says, or what a decoder says, which is seldom for people, behind what it comes down to."""
+    """The system's message, or a summary with the decoder's message, which users seldom understand, in parentheses."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     said = (str(error) or type(error).__name__).replace(repr(str(path)), "it").replace(repr(path), "it")
@@ -116,7 +116,7 @@ def _convert(file: Image.Image) -> Read:
         notes.append("turned upright")
     image = ImageOps.exif_transpose(file)
     if image.mode == "F":
-        raise UnreadableError("floating-point samples, whose range the file does not tell")
+        raise UnreadableError("floating-point samples, whose range the file does not specify")
     if image.mode.startswith("I"):
         image = Image.fromarray(_from_16_bits(np.asarray(image)))
     gray = image.mode in GRAYS
@@ -133,36 +133,37 @@ def _convert(file: Image.Image) -> Read:
 
 def _from_16_bits(samples: NDArray[Any]) -> Pixels:
     if samples.min() < 0 or samples.max() > 65535:
-        raise UnreadableError("32-bit samples, whose range the file does not tell")
+        raise UnreadableError("32-bit samples, whose range the file does not specify")
     return (samples / 257).round().astype(np.uint8)
 
 
-# --- finding them -----------------------------------------------------------------------------------------------------
+# --- finding files ----------------------------------------------------------------------------------------------------
 
 
 def find(paths: Iterable[Path], leave_out: Collection[Path]) -> Iterator[Input]:
-    """The files meant by paths, each once: folders stand for all image files in them, at any depth, by name in order.
+    """The files that the paths stand for, each once: a folder stands for all image files in it, at any depth, sorted.
 
-    In a folder, what is hidden, has no suffix of an image, or is or lies in one of ``leave_out`` is passed over. A
-    folder that cannot be listed is yielded itself, to fail when it is read. No two have one name.
+    In a folder, these are skipped: hidden files, files without the suffix of an image, and ``leave_out`` with all that
+    it contains. A folder that cannot be listed is yielded itself, so that reading it fails. No two inputs have the same
+    name.
     """
     seen: set[Path] = set()
     names: set[str] = set()
-    left_out = [real_path(path) for path in leave_out]
+    excluded = [real_path(path) for path in leave_out]
     for path in paths:
         for found in _walk(path) if path.is_dir() else [path]:
             real = real_path(found)
-            if real not in seen and not (path.is_dir() and any(real.is_relative_to(other) for other in left_out)):
+            if real not in seen and not (path.is_dir() and any(real.is_relative_to(other) for other in excluded)):
                 seen.add(real)
                 name = printable(found.as_posix())
-                while name in names:  # a line break and `\n` are printed alike
+                while name in names:  # a line break and the two characters `\n` look the same when printed
                     name += " (another)"
                 names.add(name)
                 yield Input(name, found)
 
 
 def real_path(path: Path) -> Path:
-    """One for all ways to say where a file is; of links in a circle too, which `Path.resolve` may refuse."""
+    """One path for all spellings of it. It also works for circular links, where `Path.resolve` may raise."""
     return Path(os.path.realpath(path))
 
 
@@ -178,6 +179,6 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def printable(text: str) -> str:
-    """Text that a terminal, a CSV file and a page can show: what is no character, or steers a terminal, is escaped."""
+    """Text for a terminal, a CSV file and a report: invalid characters and control characters are escaped."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

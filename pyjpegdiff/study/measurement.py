@@ -1,4 +1,4 @@
-"""What JPEG does to one image: its error by several measures, its bytes, and the part that tables have in it."""
+"""What JPEG does to one image: the error in several measures, the bytes, and the sensitivity to the tables."""
 
 import io
 import math
@@ -20,7 +20,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """An image at one quality: see `study` for what each number is."""
+    """An image at one quality; `study` describes each number."""
 
     quality: int
     psnr: float
@@ -42,69 +42,70 @@ def study(
     quantization_table_y: ArrayLike | None = None,
     quantization_table_c: ArrayLike | None = None,
 ) -> list[Measurement]:
-    r"""Measure what JPEG does to an image at each of some qualities.
+    r"""Measure what JPEG does to an image at several qualities.
 
     Parameters
     ----------
     image : array of uint8, shape (H, W, 3) or (H, W)
-        RGB or grayscale, as scikit-image and Pillow hold it; levels 0..255.
+        RGB or grayscale, in the layout of scikit-image and Pillow; pixel values 0..255.
     qualities : iterable of int
         Whole numbers in 1..100, measured in this order.
     subsampling : {"4:2:0", "4:2:2", "4:4:4"}
-        Resolution of chroma. Those that Pillow writes, since the bytes are those of its file.
+        Resolution of chroma. Only what Pillow can write, because the bytes are those of its file.
     arithmetic : {"libjpeg", "float"}
-        ``"libjpeg"`` measures the real codec: the coded image equals, sample for sample, what Pillow with libjpeg-turbo
-        reads back from the file that is counted. ``"float"`` performs the same roundings in floating point.
+        ``"libjpeg"`` measures the real codec: the result equals, sample for sample, what Pillow with libjpeg-turbo
+        reads back from the file whose bytes are counted. ``"float"`` performs the same roundings in floating point.
     quantization_table_y, quantization_table_c : array_like of int, shape (8, 8), optional
-        Tables of luma and chroma, entries 1..255, vertical frequency first; quality scales them, 50 takes them as they
-        are. Default: Tables K.1 and K.2 of ITU-T T.81.
+        Tables of luma and chroma, entries 1..255, vertical frequency first. Quality scales them; 50 leaves them
+        unchanged. Default: Tables K.1 and K.2 of ITU-T T.81.
 
     Returns
     -------
     list of Measurement
-        One a quality, with
+        One per quality, with
 
         ``quality``
-            as given;
+            the quality;
         ``psnr``
-            peak signal-to-noise ratio of all samples in dB, infinite where nothing was lost;
+            peak signal-to-noise ratio of all samples in dB, infinite where the result equals the image;
         ``ssim``
-            structural similarity, at most 1, by scikit-image's default 7x7 window, the mean over channels; NaN where
+            structural similarity, at most 1, with scikit-image's default 7x7 window, mean over channels; NaN where
             the image is less than 7 pixels high or wide;
         ``psnr_b``
-            PSNR-B in dB: PSNR with the blocking effect factor of the coded image added to the error, so never above
-            ``psnr``, and equal to it where block edges do not stand out;
+            PSNR-B in dB: PSNR after the blocking effect factor of the result is added to the error. It is never above
+            ``psnr``, and equal to it where block edges are not visible;
         ``file_bytes``
-            size of the file that Pillow writes, headers included, standard Huffman tables, no metadata;
+            size of the file that Pillow writes, with headers and standard Huffman tables, without metadata;
         ``bits_per_pixel``
-            eight times that, over H W;
+            ``8 * file_bytes / (H * W)``;
         ``error_energy``
-            (8, 8), in squared levels: energy of the luma error at each DCT frequency, vertical frequency first, over
-            all blocks, the error taken as zero beyond the image. It sums to the squared error of luma;
+            (8, 8), in squared pixel values: energy of the luma error at each DCT frequency, vertical frequency first,
+            summed over all blocks. Outside the image the error counts as zero. The sum of the 64 entries is the squared
+            error of luma;
         ``sensitivity_y``, ``sensitivity_c``
-            (8, 8), in squared levels over one unit of the table: gradient of the mean squared error of all samples by
-            each entry of the luma and the chroma table, with the identity for the derivative of rounding. Its sign
-            tells whether a coarser step costs; its size is mostly one to three times what a change of the whole table
-            does to the error, since coefficients that round to zero count as if their error grew with the step. Next
-            to nothing where the scaled entry exceeds 255, and zeros at quality 100, which makes every step 1, and of
-            chroma for grayscale.
+            (8, 8), in squared pixel values per unit of the table: gradient of the mean squared error of all samples
+            with respect to each entry of the luma and the chroma table, with the identity as the derivative of
+            rounding. The sign says whether a coarser step increases the error. The size is mostly one to three times
+            the real change of the error when the whole table changes, because coefficients that round to zero count as
+            if their error grew with the step. It is close to zero where the scaled entry exceeds 255. It is zero at
+            quality 100, where every step is 1, and for the chroma table of a grayscale image.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument, what came and what is allowed.
+        The message names the argument, its value and the allowed values.
 
     Notes
     -----
-    The blocking effect factor [1]_ of a plane is, with :math:`D_B` and :math:`D_B^C` the mean squared difference of
-    neighbors across block edges and elsewhere,
+    Let :math:`D_B` and :math:`D_B^C` be the mean squared difference of neighbors across block edges and elsewhere. The
+    blocking effect factor [1]_ of a plane is
 
     .. math::
 
         \mathrm{BEF} = \eta \max(0, D_B - D_B^C), \quad \eta = \frac{\log 8}{\log \min(H, W)}, \quad
         \mathrm{PSNR\text{-}B} = 10 \log_{10} \frac{255^2}{\mathrm{MSE} + \mathrm{BEF}} .
 
-    Of RGB its mean over channels is taken, and :math:`\eta \le 1`, which matters only to images narrower than a block.
+    For RGB it is the mean over channels. Also :math:`\eta \le 1`, which matters only for images narrower than a block.
 
     References
     ----------
@@ -127,38 +128,38 @@ def study(
 
 
 def measure(image: Pixels, quality: int, settings: Settings) -> Measurement:
-    """One row of a study, of arguments that are known to be good."""
+    """One row of a study; the arguments must have been checked."""
     gray = image.ndim == 2
     original = image.astype(np.float32)
     names = ("quantization_table_y",) if gray else ("quantization_table_y", "quantization_table_c")
-    # Of the surrogates, the identity comes nearest to what a change of the table does to the error.
-    coded, vjp = diff_jpeg_coding_vjp(
-        original, quality, ste=True, wrt=names, rounding="identity", **settings.coding(gray)
+    # Of all surrogates, the identity is closest to the measured effect of a changed table on the error.
+    result, vjp = diff_jpeg_coding_vjp(
+        original, quality, ste=True, wrt=names, rounding="identity", **settings.codec_options(gray)
     )
-    difference = coded - original
+    difference = result - original
     gradients = vjp(difference * np.float32(2 / image.size))
-    of_y, of_c = gradients.quantization_table_y, gradients.quantization_table_c
-    del vjp, original  # as large as the image many times over
+    gradient_y, gradient_c = gradients.quantization_table_y, gradients.quantization_table_c
+    del vjp, original  # they hold many times the memory of the image
     error = float(np.square(difference).mean(dtype=np.float64))
     luma = difference.astype(np.float64) if gray else np.einsum("ijk,k->ij", difference, np.array(LUMA))
     size = len(jpeg_file(image, quality, settings))
     return Measurement(
         quality=quality,
         psnr=decibels(error),
-        ssim=similarity(image, coded.astype(np.uint8)),
-        psnr_b=decibels(error + blocking_effect(coded)),
+        ssim=similarity(image, result.astype(np.uint8)),
+        psnr_b=decibels(error + blocking_effect(result)),
         file_bytes=size,
         bits_per_pixel=8 * size / math.prod(image.shape[:2]),
         error_energy=frequency_energy(luma),
-        sensitivity_y=np.asarray(of_y, np.float64),
-        sensitivity_c=np.zeros((8, 8)) if of_c is None else np.asarray(of_c, np.float64),
+        sensitivity_y=np.asarray(gradient_y, np.float64),
+        sensitivity_c=np.zeros((8, 8)) if gradient_c is None else np.asarray(gradient_c, np.float64),
     )
 
 
-def coded_image(image: Pixels, quality: float, settings: Settings) -> Pixels:
-    """The image after JPEG, of the same shape."""
-    coded = diff_jpeg_coding(image.astype(np.float32), quality, ste=True, **settings.coding(image.ndim == 2))
-    return np.asarray(coded).astype(np.uint8)
+def round_trip(image: Pixels, quality: float, settings: Settings) -> Pixels:
+    """The image after JPEG compression and decompression, of the same shape."""
+    result = diff_jpeg_coding(image.astype(np.float32), quality, ste=True, **settings.codec_options(image.ndim == 2))
+    return np.asarray(result).astype(np.uint8)
 
 
 def jpeg_file(image: Pixels, quality: int, settings: Settings) -> bytes:
@@ -175,19 +176,19 @@ def jpeg_file(image: Pixels, quality: int, settings: Settings) -> bytes:
 
 
 def checked_image(image: ArrayLike) -> Pixels:
-    """The image as an array, if it is one of those that a study takes."""
+    """The image as an array; raises unless a study accepts it."""
     if isinstance(image, str | bytes | os.PathLike):
-        raise TypeError(f"image must be an array of uint8, not a file (`study_files` takes those), got {image!r}")
+        raise TypeError(f"image must be an array of uint8, not a file (`study_files` takes files), got {image!r}")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
-        raise TypeError(f"image must be of uint8, levels 0..255, got {pixels.dtype}")
+        raise TypeError(f"image must be of uint8, pixel values 0..255, got {pixels.dtype}")
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)) or not pixels.size:
-        raise ValueError(f"image must have shape (H, W, 3) or (H, W), H and W from 1, got {pixels.shape}")
+        raise ValueError(f"image must have shape (H, W, 3) or (H, W), H and W at least 1, got {pixels.shape}")
     return np.ascontiguousarray(pixels)
 
 
 def checked_qualities(qualities: Any) -> list[int]:
-    """Whole qualities, if they are."""
+    """The qualities as a list; raises unless they are whole numbers in 1..100."""
     if isinstance(qualities, str | bytes) or not isinstance(qualities, Iterable):
         raise TypeError(f"qualities must be several whole numbers in 1..100, such as [50], got {qualities!r}")
     given = list(qualities)
@@ -212,7 +213,7 @@ def rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
 
 
 def frequency_rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
-    """The tables of measurements as plain dicts, one a quality and frequency: ``u`` is vertical, ``v`` horizontal.
+    """The tables of measurements as plain dicts, one per quality and frequency: ``u`` is vertical, ``v`` horizontal.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Distances between images, and where in frequency they lie."""
+"""Distances between images, and the frequencies at which they differ."""
 
 import math
 from typing import Any
@@ -13,11 +13,11 @@ Pixels = NDArray[np.uint8]
 Table = NDArray[np.float64]
 SSIM_WINDOW = 7
 BAND = 128
-"""Rows whose structure is compared at once: of a whole image it would take a hundred times its bytes."""
+"""Rows compared by SSIM at once: for a whole image it would need a hundred times the memory of the image."""
 
 
 def decibels(squared_error: float) -> float:
-    """PSNR of a mean squared error; infinite for none."""
+    """PSNR of a mean squared error; infinite for zero."""
     return 10 * math.log10(255**2 / squared_error) if squared_error > 0 else math.inf
 
 
@@ -27,9 +27,10 @@ def psnr(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 
 def similarity(a: Pixels, b: Pixels) -> float:
-    """SSIM; NaN where its window does not fit.
+    """SSIM; NaN where its window does not fit into the image.
 
-    It is a mean over the windows' places. So it can be taken from bands that overlap by all but a row of a window.
+    SSIM is a mean over all positions of the window, so it can be computed band by band. Neighboring bands overlap by
+    one row less than the height of a window.
     """
     if min(a.shape[:2]) < SSIM_WINDOW:
         return math.nan
@@ -44,7 +45,7 @@ def similarity(a: Pixels, b: Pixels) -> float:
 
 
 def blocking_effect(image: NDArray[Any]) -> float:
-    """The factor that PSNR-B adds to the mean squared error, of (H, W) or (H, W, channels): see `study`."""
+    """The factor that PSNR-B adds to the mean squared error (see `study`), for (H, W) or (H, W, channels)."""
     if image.ndim == 3:
         return float(np.mean([blocking_effect(image[..., channel]) for channel in range(image.shape[-1])]))
     sums, counts = np.zeros(2), np.zeros(2)
@@ -61,6 +62,6 @@ def blocking_effect(image: NDArray[Any]) -> float:
 
 
 def frequency_energy(error: NDArray[np.float64]) -> Table:
-    """Energy of a plane (H, W) at each DCT frequency; beyond its border the plane is zero."""
+    """Energy of a plane (H, W) at each DCT frequency; outside its border the plane counts as zero."""
     padded = np.pad(error, [(0, -length % BLOCK) for length in error.shape])
     return np.asarray(np.square(to_blocks(np, dct(np, padded))).sum((0, 1)))

@@ -1,4 +1,4 @@
-"""Before and after, cut out of an image: the whole, its most detailed window, and the blocks that suffer most."""
+"""Pictures of an image before and after JPEG: the whole, the most detailed window, and the worst blocks."""
 
 import io
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from PIL import Image
 
 from pyjpegdiff.stages.dct import BLOCK
 from pyjpegdiff.study.files import Pixels
-from pyjpegdiff.study.measurement import coded_image
+from pyjpegdiff.study.measurement import round_trip
 from pyjpegdiff.study.settings import Settings
 
 CONTEXT = 3 * BLOCK
@@ -26,7 +26,7 @@ class Window(NamedTuple):
     width: int
 
     def cut(self, image: NDArray[Any]) -> NDArray[Any]:
-        """The part of an image that lies in it."""
+        """The part of an image inside this window."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
@@ -36,13 +36,13 @@ class WorstBlock(NamedTuple):
     block: Window
     around: Window
     rms: float
-    """Root mean squared error of the block's samples, in levels."""
+    """Root mean squared error of the block, in pixel values."""
     before: bytes
     after: bytes
 
 
 class Pictures(NamedTuple):
-    """Of one image, as PNG files."""
+    """The pictures of one image, as PNG files."""
 
     whole: bytes
     window: Window
@@ -54,30 +54,30 @@ class Pictures(NamedTuple):
 
 
 def picture(image: Pixels, qualities: Sequence[int], worst_quality: int, settings: Settings) -> Pictures:
-    """Cut the pictures of an image at some qualities, and of its worst blocks at one."""
+    """The pictures of an image at several qualities, and of its worst blocks at ``worst_quality``."""
     window = detail(image, 128)
-    coded = {quality: coded_image(image, quality, settings) for quality in {*qualities, worst_quality}}
-    after = {quality: png(window.cut(coded[quality])) for quality in qualities}
-    worst = worst_blocks(image, coded[worst_quality])
+    results = {quality: round_trip(image, quality, settings) for quality in {*qualities, worst_quality}}
+    after = {quality: png(window.cut(results[quality])) for quality in qualities}
+    worst = worst_blocks(image, results[worst_quality])
     return Pictures(png(shrink(image, 480)), window, png(window.cut(image)), after, worst_quality, worst)
 
 
 def png(image: NDArray[Any]) -> bytes:
-    """Lossless, since a JPEG of a JPEG's artifacts would show other artifacts."""
+    """The image as a PNG file: a second JPEG compression would add artifacts to those that are to be shown."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
 def shrink(image: NDArray[Any], longest: int = 1024) -> NDArray[Any]:
-    """What suffices of an image to draw it: means of pixels."""
+    """The image reduced to the resolution of a drawing, by means of pixels."""
     factor = max(1.0, max(image.shape[:2]) / longest)
     height, width = (max(1, round(length / factor)) for length in image.shape[:2])
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
 
 
 def detail(image: Pixels, side: int = 96) -> Window:
-    """The window that has most edges, the middle of the image preferred."""
+    """The window with the most edges; windows near the middle of the image are preferred."""
     luma = image if image.ndim == 2 else image.mean(axis=-1)
     luma = luma.astype(np.float32)
     height, width = (min(side, length) for length in luma.shape)
@@ -89,10 +89,10 @@ def detail(image: Pixels, side: int = 96) -> Window:
     return Window(int(top), int(left), height, width)
 
 
-def worst_blocks(image: Pixels, coded: Pixels, count: int = WORST) -> list[WorstBlock]:
-    """The 8x8 blocks of greatest mean squared error, worst first; none lies in the surroundings of another."""
+def worst_blocks(image: Pixels, result: Pixels, count: int = WORST) -> list[WorstBlock]:
+    """The 8x8 blocks with the greatest mean squared error, worst first; none lies in the surroundings of another."""
     height, width = image.shape[:2]
-    error = (coded.astype(np.float32) - image) ** 2
+    error = (result.astype(np.float32) - image) ** 2
     error = error if error.ndim == 2 else error.mean(axis=-1)
     starts = [np.arange(0, length, BLOCK) for length in (height, width)]
     sums = np.add.reduceat(np.add.reduceat(error, starts[0], axis=0), starts[1], axis=1)
@@ -104,13 +104,13 @@ def worst_blocks(image: Pixels, coded: Pixels, count: int = WORST) -> list[Worst
         block = Window(row * BLOCK, column * BLOCK, int(high[row]), int(wide[column]))
         around = _around(block, height, width)
         rms = float(np.sqrt(means[row, column]))
-        found.append(WorstBlock(block, around, rms, png(around.cut(image)), png(around.cut(coded))))
+        found.append(WorstBlock(block, around, rms, png(around.cut(image)), png(around.cut(result))))
         means[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] = 0
     return found
 
 
 def _around(block: Window, height: int, width: int) -> Window:
-    """The block and the blocks around it, moved into the image where they would leave it."""
+    """The block with the blocks around it; moved where a part would lie outside the image."""
     high, wide = min(CONTEXT, height), min(CONTEXT, width)
     top = min(max(0, block.top - BLOCK), height - high)
     left = min(max(0, block.left - BLOCK), width - wide)

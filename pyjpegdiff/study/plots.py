@@ -1,4 +1,4 @@
-"""A study's figures: curves of rate and distortion, and maps of the 64 frequencies."""
+"""The figures of a study: curves of rate and distortion, and maps of the 64 frequencies."""
 
 import io
 import math
@@ -22,14 +22,14 @@ COLORS = ("#4e79a7", "#f28e2b", "#e15759", "#4aa7a2", "#59a14f", "#c9a227", "#b0
 CURVES = {"psnr": "PSNR in dB", "ssim": "SSIM", "psnr_b": "PSNR-B in dB"}
 MAP_COLORS = "magma"
 LABEL = 40
-"""Characters of a name that a legend has room for."""
+"""The most characters of a name in a legend."""
 
 Curves = dict[str, list[Measurement]]
-"""Measurements of each image, by what to call it."""
+"""Measurements of each image; the keys are the image names to show."""
 
 
 class Theme(NamedTuple):
-    """Ink on paper."""
+    """Colors of text, grid lines and background."""
 
     ink: str
     faint: str
@@ -41,18 +41,18 @@ DARK = Theme("#e8eaed", "#3a3f46", "#181a1d")
 
 
 class FrequencyMap(NamedTuple):
-    """What a row of maps shows."""
+    """One row of maps."""
 
     title: str
     text: str
     tables: list[NDArray[Any]]
-    """(8, 8) of each quality: the mean over images."""
+    """The mean over images, (8, 8), for each quality."""
 
     def scale(self) -> ScalarMappable:
-        """Logarithmic colors for all qualities, four decades deep."""
-        most = max(float(table.max()) for table in self.tables)
-        most = most if most > 0 else 1.0
-        return ScalarMappable(LogNorm(most / 1e4, most, clip=True), MAP_COLORS)
+        """One logarithmic color scale for all qualities, over four decades."""
+        largest = max(float(table.max()) for table in self.tables)
+        largest = largest if largest > 0 else 1.0
+        return ScalarMappable(LogNorm(largest / 1e4, largest, clip=True), MAP_COLORS)
 
     def colors(self) -> list[NDArray[Any]]:
         """A hexadecimal color for each entry."""
@@ -67,12 +67,12 @@ def hexadecimal(scale: ScalarMappable, value: float) -> str:
 
 
 def one_by_one(curves: Curves) -> bool:
-    """Whether the curves are few enough to have a color each."""
+    """Whether there are enough colors to give each curve its own."""
     return len(curves) <= len(COLORS)
 
 
 def curve(ax: Axes, measure: str, curves: Curves, theme: Theme) -> None:
-    """A measure over bits per pixel, a line an image; of many images their median stands out."""
+    """A measure over bits per pixel, one line per image; for many images the median is emphasized."""
     few = one_by_one(curves)
     for place, (name, measurements) in enumerate(curves.items()):
         x, y = (_finite([getattr(m, key) for m in measurements]) for key in ("bits_per_pixel", measure))
@@ -95,7 +95,7 @@ def curve(ax: Axes, measure: str, curves: Curves, theme: Theme) -> None:
 
 
 def _scale_bits(ax: Axes) -> None:
-    """Logarithmic, with as many labels as there is room for; plain where so few decades would leave none."""
+    """Logarithmic, with as many labels as fit; linear where the range is too small for two logarithmic labels."""
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     if high < 3 * low:
@@ -114,7 +114,7 @@ def _finite(values: Sequence[float]) -> list[float]:
 
 def _median(curves: Curves, key: str) -> list[float]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of what is nowhere finite, there is none
+        warnings.simplefilter("ignore", RuntimeWarning)  # where no value is finite, NaN is the right median
         table = np.array([_finite([getattr(m, key) for m in measurements]) for measurements in curves.values()])
         return [float(value) for value in np.nanmedian(table, axis=0)]
 
@@ -134,39 +134,36 @@ def rate_distortion(curves: Curves) -> Figure:
 
 
 def curve_svg(measure: str, curves: Curves, theme: Theme) -> bytes:
-    """One curve for a page."""
+    """One panel of curves for the report, as SVG."""
     figure = Figure(figsize=(4.8, 3.7))
     figure.subplots_adjust(0.1, 0.14, 0.97, 0.92)
     curve(figure.subplots(), measure, curves, theme)
     file = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "pyjpegdiff"}):  # else the file would differ from run to run
+    with mpl.rc_context({"svg.hashsalt": "pyjpegdiff"}):  # otherwise the file would differ from run to run
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return file.getvalue()
 
 
 def frequency_maps(images: Sequence[tuple[int, list[Measurement]]], qualities: Sequence[int]) -> list[FrequencyMap]:
-    """Means over images of (pixels, measurements), at some of their qualities."""
+    """Means over images, each given as (pixels, measurements), at some of their qualities."""
 
-    def mean(name: str, quality: int, a_pixel: bool) -> NDArray[Any]:
+    def mean(name: str, quality: int, per_pixel: bool) -> NDArray[Any]:
         tables = [
-            getattr(measurement, name) / (pixels if a_pixel else 1)
+            getattr(measurement, name) / (pixels if per_pixel else 1)
             for pixels, measurements in images
             for measurement in measurements
             if measurement.quality == quality
         ]
         return np.asarray(np.mean(tables, axis=0))
 
-    sensitivity_unit = "in squared levels a unit of the entry"
+    gradient = "gradient of the mean squared error with respect to each entry"
+    unit = "in squared pixel values per unit of the entry"
     texts = {
-        "error_energy": ("Error of luma", "squared levels a pixel at each frequency"),
-        "sensitivity_y": (
-            "Sensitivity to the luma table",
-            f"gradient of the mean squared error by each entry, {sensitivity_unit}",
-        ),
+        "error_energy": ("Error of luma", "squared pixel values per pixel at each frequency"),
+        "sensitivity_y": ("Sensitivity to the luma table", f"{gradient}, {unit}"),
         "sensitivity_c": (
             "Sensitivity to the chroma table",
-            "gradient of the mean squared error by each entry of the table that both chroma planes share, "
-            + sensitivity_unit,
+            f"{gradient} of the table that both chroma planes share, {unit}",
         ),
     }
     return [
@@ -176,7 +173,7 @@ def frequency_maps(images: Sequence[tuple[int, list[Measurement]]], qualities: S
 
 
 def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int]) -> Figure:
-    """A row a map, a column a quality."""
+    """One row per map, one column per quality."""
     figure = Figure(figsize=(2.1 * len(qualities) + 1.8, 8.4), facecolor=LIGHT.paper, layout="constrained")
     parts: Any = figure.subfigures(len(maps), 1)
     for part, shown in zip(parts, maps, strict=True):
@@ -197,7 +194,7 @@ def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int]) -> Figure:
 
 
 def figure_png(figure: Figure) -> bytes:
-    """As a file; a name with glyphs that the font lacks shows boxes there."""
+    """The figure as a PNG file; characters that the font does not have are drawn as boxes."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)

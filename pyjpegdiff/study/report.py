@@ -1,4 +1,4 @@
-"""One page that shows a study, with everything it needs inside."""
+"""The HTML report of a study: one page that contains its images and needs no other file."""
 
 import base64
 import math
@@ -25,8 +25,8 @@ def report(
 ) -> bytes:
     """The page, in HTML.
 
-    Each of ``images`` has ``name``, ``size`` (width, height), ``note``, ``measurements`` and ``pictures``, the last of
-    them None for those that are not shown.
+    Each of ``images`` has ``name``, ``size`` (width, height), ``note``, ``measurements`` and ``pictures``; ``pictures``
+    is None for images that are not shown.
     """
     page = _environment().get_template("report.html.jinja").render(
         images=images,
@@ -60,30 +60,30 @@ def _environment() -> Environment:
 
 
 def scale_colors(shown: FrequencyMap) -> tuple[str, str, list[str]]:
-    """Lowest and highest value of a map's scale, and colors from one to the other."""
+    """Lowest and highest value of the color scale of a map, and the colors between them."""
     scale = shown.scale()
-    low, high = (float(limit) for limit in scale.get_clim() if limit is not None)
+    low, high = (float(end) for end in scale.get_clim() if end is not None)
     steps = [low * (high / low) ** (i / 8) for i in range(9)]
     return f"{low:.1e}", f"{high:.1e}", [hexadecimal(scale, step) for step in steps]
 
 
 def uri(content: bytes, kind: str = "image/png") -> str:
-    """A file as an address."""
+    """A file as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def number(value: float, digits: int = 2) -> str:
-    """For people: infinite and missing values by their sign."""
+    """The value as text: ``∞`` for infinite and ``-`` for missing values."""
     return "-" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def kilobytes(size: int) -> str:
-    """For people."""
+    """The size in kilobytes, with its unit."""
     return f"{size / 1000:,.1f} kB"
 
 
 def outline(found: WorstBlock) -> str:
-    """Where the block lies in its surroundings, in CSS."""
+    """The position of the block in its surroundings, in CSS."""
     block, around = found.block, found.around
     sides = {
         "left": (block.left - around.left) / around.width,

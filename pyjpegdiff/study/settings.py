@@ -1,4 +1,4 @@
-"""How a study codes its images: the choices that every row has in common, and the tables that people keep in files."""
+"""The codec settings that all rows of a study share, and quantization tables read from files."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from PIL import Image, JpegImagePlugin
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
-"""Those that Pillow writes, and so a study, which counts the bytes of its file."""
+"""The ones that Pillow can write: a study counts the bytes of Pillow's file."""
 ARITHMETICS = ("libjpeg", "float")
 
 Entries = tuple[tuple[int, ...], ...]
@@ -21,7 +21,7 @@ Entries = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides, beside image and quality, what is measured."""
+    """Everything that a row depends on, besides the image and the quality."""
 
     subsampling: str = "4:2:0"
     arithmetic: str = "libjpeg"
@@ -37,7 +37,7 @@ class Settings:
         quantization_table_c: ArrayLike | None,
         subsamplings: Sequence[str] = SUBSAMPLINGS,
     ) -> "Settings":
-        """Of the arguments that `pyjpegdiff.study.study` takes, checked."""
+        """Check the arguments of `pyjpegdiff.study.study`, and make settings of them."""
         if subsampling not in subsamplings:
             raise ValueError(f"subsampling must be one of {', '.join(subsamplings)}, got {subsampling!r}")
         if arithmetic not in ARITHMETICS:
@@ -47,18 +47,18 @@ class Settings:
         return cls(subsampling, arithmetic, luma, chroma)
 
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Of luma and chroma."""
+        """The tables of luma and chroma as arrays."""
         return np.array(self.luma, np.float32), np.array(self.chroma, np.float32)
 
-    def coding(self, gray: bool) -> dict[str, Any]:
-        """Keywords of `pyjpegdiff.diff_jpeg_coding` for images with channels last, or none."""
+    def codec_options(self, gray: bool) -> dict[str, Any]:
+        """Keyword arguments of `pyjpegdiff.diff_jpeg_coding`, for RGB images with channels last or for grayscale."""
         luma, chroma = self.tables()
         options = {"arithmetic": self.arithmetic, "quantization_table_y": luma, "channel_axis": None if gray else -1}
         return options if gray else {**options, "quantization_table_c": chroma, "subsampling": self.subsampling}
 
 
 def entries(name: str, table: ArrayLike) -> Entries:
-    """A table as plain whole numbers, if it is one that a JPEG file can hold."""
+    """A table as plain whole numbers; raises unless a JPEG file can store it."""
     values = np.asarray(table)
     if values.shape != (8, 8):
         raise ValueError(f"{name} must have shape (8, 8), got {values.shape}")
@@ -74,7 +74,7 @@ def entries(name: str, table: ArrayLike) -> Entries:
 
 
 class Tables(NamedTuple):
-    """Tables of luma and chroma as a file has them; None stands for the standard one."""
+    """The tables of luma and chroma in a file; None stands for the standard table."""
 
     luma: Entries | None
     chroma: Entries | None
@@ -88,16 +88,16 @@ def read_tables(path: Path) -> Tables:
     path : Path
         One of
 
-        - JSON, ``{"luma": [[16, 11, ...], ...], "chroma": [[17, 18, ...], ...]}``, eight rows of eight; one that is
-          missing is the standard one;
-        - text as libjpeg's ``cjpeg -qtables`` takes it: whole numbers in natural order, row by row, ``#`` begins a
-          comment; 128 numbers are luma and chroma, 64 are both;
-        - a JPEG file, whose own tables are taken.
+        - JSON, ``{"luma": [[16, 11, ...], ...], "chroma": [[17, 18, ...], ...]}``, eight rows of eight numbers; if one
+          is missing, the standard table is used;
+        - text in the format of libjpeg's ``cjpeg -qtables``: whole numbers in natural order, row by row, ``#`` begins a
+          comment; 128 numbers are luma and chroma, 64 numbers are used for both;
+        - a JPEG file, whose tables are used.
 
     Returns
     -------
     Tables
-        With entries 1..255.
+        The entries are in 1..255.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The folder of a study: one small file a row while it is under way, so that it may stop at any moment and go on."""
+"""The folder of a study: it has one small file per row, so a study can be stopped at any time and continued."""
 
 import contextlib
 import hashlib
@@ -22,19 +22,19 @@ PLAN = "study.json"
 ROWS = "rows"
 TABLES = ("error_energy", "sensitivity_y", "sensitivity_c")
 ABANDONED = 3600
-"""Seconds after which a file that is half written is nobody's."""
+"""Seconds after which no running process can still be writing a partial file."""
 
 
 class StudyError(Exception):
-    """Why a study cannot go on, in words for people."""
+    """A study cannot continue; the message is for users."""
 
 
 class OccupiedError(StudyError):
-    """The folder holds what this study would replace, and was not told to."""
+    """The folder holds files that this study would replace, and replacing them was not requested."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         temporary.write_bytes(content)
@@ -44,7 +44,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 class Store:
-    """Rows by what is in the image, settings and quality, one file each."""
+    """The rows, one file per row; image content, settings and quality identify a row."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._made_by = {
@@ -57,30 +57,30 @@ class Store:
         self._plan: dict[str, Any] = {}
 
     def plan(self, paths: Sequence[Path], qualities: Sequence[int], outputs: Sequence[str], overwrite: bool) -> None:
-        """Say what the study is to be.
+        """Set what the study is to measure.
 
         Raises
         ------
         OccupiedError
-            If the folder holds another study, or files that a study would replace, unless ``overwrite``.
+            If the folder holds another study, or files that a study would replace, and ``overwrite`` is false.
         """
         plan = {**self._made_by, "qualities": list(qualities), "paths": [str(real_path(path)) for path in paths]}
-        self._plan = json.loads(json.dumps(plan))  # with lists for tuples, as it will be read back
+        self._plan = json.loads(json.dumps(plan))  # lists instead of tuples, to compare equal to what is read back
         if not overwrite:
-            self._refuse_what_is_there(self._plan, outputs)
+            self._require_free_folder(self._plan, outputs)
 
     def open(self) -> None:
-        """Make the folder this study's, or go on with it."""
+        """Start this study in the folder, or continue it."""
         self._rows.mkdir(parents=True, exist_ok=True)
         write_whole(self._folder / PLAN, json.dumps(self._plan, indent=1).encode())
-        for half in self._rows.glob(".*.partial"):
+        for partial in self._rows.glob(".*.partial"):
             with contextlib.suppress(OSError):
-                if time.time() - half.stat().st_mtime > ABANDONED:
-                    half.unlink()
+                if time.time() - partial.stat().st_mtime > ABANDONED:
+                    partial.unlink()
 
-    def _refuse_what_is_there(self, plan: dict[str, Any], outputs: Sequence[str]) -> None:
+    def _require_free_folder(self, plan: dict[str, Any], outputs: Sequence[str]) -> None:
         try:
-            there = json.loads((self._folder / PLAN).read_bytes())
+            existing = json.loads((self._folder / PLAN).read_bytes())
         except FileNotFoundError:
             taken = [name for name in outputs if (self._folder / name).exists()]
             if taken:
@@ -88,8 +88,8 @@ class Store:
                 raise OccupiedError(f"{self._folder} has files that a study would replace: {files}") from None
             return
         except ValueError:
-            raise OccupiedError(f"{self._folder / PLAN} is not readable as a study's") from None
-        differs = [name for name, value in flat(plan).items() if flat(there).get(name) != value]
+            raise OccupiedError(f"{self._folder / PLAN} is not the file of a study") from None
+        differs = [name for name, value in flat(plan).items() if flat(existing).get(name) != value]
         if differs:
             raise OccupiedError(f"{self._folder} holds a study that differs in {', '.join(differs)}")
 
@@ -98,11 +98,11 @@ class Store:
         try:
             row = json.loads(self._path(digest, quality).read_bytes())
             return Measurement(**{**row, **{name: np.array(row[name]).reshape(8, 8) for name in TABLES}})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):  # what a crash left of a row is measured anew
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # a row damaged by a crash is measured again
             return None
 
     def save(self, digest: str, row: Measurement) -> None:
-        """Keep a row."""
+        """Save a row."""
         tables = {name: getattr(row, name).tolist() for name in TABLES}
         write_whole(self._path(digest, row.quality), json.dumps({**vars(row), **tables}).encode())
 
@@ -111,7 +111,7 @@ class Store:
 
 
 def flat(plan: Any) -> dict[str, Any]:
-    """The leaves that a study may differ in, by a name for people."""
+    """The single values of a plan; the keys are names for users."""
     found: dict[str, Any] = {}
     for name, value in plan.items() if isinstance(plan, dict) else ():
         found |= {f"{name.rstrip('s')} {n}": v for n, v in value.items()} if isinstance(value, dict) else {name: value}

@@ -1,4 +1,4 @@
-"""What is done to each file of a study, in a process of its own perhaps: an answer or a failure, never an exception."""
+"""The work on each file of a study, perhaps in another process: each returns a result or a failure, never raises."""
 
 import functools
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Failure(NamedTuple):
 
 @dataclass
 class StudiedImage:
-    """A file and what was measured of it."""
+    """A file and its measurements."""
 
     name: str
     path: Path
@@ -28,11 +28,11 @@ class StudiedImage:
     width: int
     gray: bool
     note: str
-    """What was converted when it was read; empty for plain RGB and grayscale."""
+    """The conversions made while reading; empty for plain RGB and grayscale."""
     digest: str
-    """Of the pixels."""
+    """Hash of the pixels."""
     measurements: list[Measurement] = field(default_factory=list)
-    """One a quality, in order of quality."""
+    """One per quality, in order of quality."""
 
 
 class Row(NamedTuple):
@@ -53,7 +53,7 @@ class Show(NamedTuple):
 
 
 def inspect(found: Input) -> StudiedImage | Failure:
-    """What is to be known of an image before it is measured."""
+    """Read what the study needs to know of an image before it is measured."""
     try:
         read = read_image(found.path)
     except UnreadableError as error:
@@ -62,17 +62,17 @@ def inspect(found: Input) -> StudiedImage | Failure:
     return StudiedImage(found.name, found.path, height, width, read.pixels.ndim == 2, read.note, read.digest)
 
 
-@functools.lru_cache(maxsize=1)  # an image's qualities are measured one after the other
+@functools.lru_cache(maxsize=1)  # the qualities of an image are measured one after the other
 def pixels_of(path: Path, digest: str) -> Pixels:
-    """The pixels again, if they still are what they were."""
+    """Read the pixels again; raises if they have changed."""
     read = read_image(path)
     if read.digest != digest:
-        raise UnreadableError("changed while it was studied")
+        raise UnreadableError("changed during the study")
     return read.pixels
 
 
 def measure_row(row: Row) -> Measurement | Failure:
-    """Measure an image at a quality."""
+    """Measure an image at one quality."""
     try:
         return measure(pixels_of(row.image.path, row.image.digest), row.quality, row.settings)
     except UnreadableError as error:

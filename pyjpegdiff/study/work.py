@@ -1,4 +1,4 @@
-"""Tasks on several processes, which stop when asked to: between tasks, with nothing lost and nobody left behind."""
+"""Tasks in several processes, which stop on request: between tasks, without lost results or remaining processes."""
 
 import contextlib
 import multiprocessing
@@ -21,33 +21,33 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 
 
 class Stop:
-    """Whether the user wants to stop.
+    """Whether the user has requested a stop.
 
-    Within ``listening()``, the first Ctrl-C or SIGTERM sets ``asked``, a second one raises KeyboardInterrupt.
+    Within ``listening()``, the first Ctrl-C or SIGTERM sets ``requested``; a second one raises KeyboardInterrupt.
     """
 
-    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
-        self.asked = False
-        self._tell = tell
+    def __init__(self, on_request: Callable[[], None] = lambda: None) -> None:
+        self.requested = False
+        self._on_request = on_request
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take over both signals, where that is possible: in the main thread."""
+        """Handle both signals; without effect outside the main thread, where Python allows no signal handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
-        self._tell()
+        self.requested = True
+        self._on_request()
 
 
 def run(
@@ -56,25 +56,25 @@ def run(
     jobs: int,
     stop: Stop,
 ) -> Iterator[tuple[Task, Result]]:
-    """Each task with its result, as they are done; what is under way when the user stops is still finished.
+    """Yield each task with its result, in order of completion; tasks that run when the user stops are still finished.
 
-    Function and tasks must be importable and picklable where there is more than one job. A process that dies raises
+    For more than one job, the function must be importable and the tasks picklable. If a process dies, this raises
     `concurrent.futures.process.BrokenProcessPool`.
     """
     if jobs == 1:
         for task in tasks:
-            if stop.asked:
+            if stop.requested:
                 return
             yield task, function(task)
         return
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # fork would copy locks that threads hold
-    pool = ProcessPoolExecutor(jobs, context, _begin, (Image.MAX_IMAGE_PIXELS,))
+    pool = ProcessPoolExecutor(jobs, context, _initialize, (Image.MAX_IMAGE_PIXELS,))
     try:
         yield from _window(pool, function, deque(tasks), jobs + 1, stop)
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
-            process.kill()  # since they ignore a milder signal
+            process.kill()  # they ignore SIGINT and SIGTERM
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -83,24 +83,24 @@ def run(
 def _window(
     pool: Executor, function: Callable[[Task], Result], waiting: deque[Task], size: int, stop: Stop
 ) -> Iterator[tuple[Task, Result]]:
-    """Few tasks at once are handed over, since those cannot be taken back."""
-    under_way: dict[Future[Result], Task] = {}
+    """Submit only ``size`` tasks at once: a submitted task cannot be canceled reliably."""
+    submitted: dict[Future[Result], Task] = {}
     while True:
-        while waiting and len(under_way) < size and not stop.asked:
-            with _start_of_a_process():
-                under_way[pool.submit(function, waiting[0])] = waiting[0]
+        while waiting and len(submitted) < size and not stop.requested:
+            with _inherited_state():
+                submitted[pool.submit(function, waiting[0])] = waiting[0]
             waiting.popleft()
-        if not under_way:
+        if not submitted:
             return
-        for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-            yield under_way.pop(future), future.result()
+        for future in wait(submitted, return_when=FIRST_COMPLETED).done:
+            yield submitted.pop(future), future.result()
 
 
 @contextlib.contextmanager
-def _start_of_a_process() -> Iterator[None]:
-    """What a new process inherits: one thread for products of matrices, and no ear for signals that are its parent's.
+def _inherited_state() -> Iterator[None]:
+    """What a new process inherits: one thread for matrix products, and blocked signals, which the parent handles.
 
-    A thread for each core in each process would be more threads than cores.
+    One thread per core in each process would be more threads than cores.
     """
     added = {name: "1" for name in THREADS if name not in os.environ}
     os.environ.update(added)
@@ -116,16 +116,16 @@ def _start_of_a_process() -> Iterator[None]:
             del os.environ[name]
 
 
-def _begin(most_pixels: int | None) -> None:
+def _initialize(max_pixels: int | None) -> None:
     """Prepare a new process."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    Image.MAX_IMAGE_PIXELS = most_pixels
+    Image.MAX_IMAGE_PIXELS = max_pixels
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for tasks forever."""
+    """End this process when its parent ends: otherwise it would wait for tasks forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

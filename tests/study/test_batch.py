@@ -1,4 +1,4 @@
-"""A study of files of all kinds, whole."""
+"""Complete studies of files of all kinds."""
 
 import csv
 import os
@@ -124,7 +124,7 @@ def test_images_beside_the_outputs_are_inputs(folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
-def test_names_that_print_alike_are_two(folder):
+def test_names_that_look_the_same_when_printed_stay_two(folder):
     save(folder / "a\n.png")
     save(folder / r"a\n.png", RGB[::-1])
     study_files(["in"], [50], "out")
@@ -133,24 +133,24 @@ def test_names_that_print_alike_are_two(folder):
     assert len({row["psnr"] for row in rows}) == 2
 
 
-def test_a_process_that_dies_is_told_from_a_stop(folder, monkeypatch):
+def test_a_process_that_dies_is_not_reported_as_a_stop(folder, monkeypatch):
     save(folder / "a.png")
-    asked = []
+    stop_requested = False
 
     def run(function, tasks, jobs, stop):
-        stop.asked = bool(asked)
+        stop.requested = stop_requested
         raise BrokenProcessPool
 
     monkeypatch.setattr(batch, "run", run)
-    with pytest.raises(StudyError, match=r'memory perhaps.*script without `if __name__ == "__main__":`') as caught:
+    with pytest.raises(StudyError, match=r'too little memory.*script without `if __name__ == "__main__":`') as caught:
         study_files(["in"], [50], "out", jobs=2)
     assert not isinstance(caught.value, StoppedError)
-    asked.append(1)
+    stop_requested = True
     with pytest.raises(StoppedError):
         study_files(["in"], [50], "out", jobs=2)
 
 
-def test_an_image_that_changes_meanwhile_is_left_out(folder):
+def test_an_image_that_changes_during_the_study_is_left_out(folder):
     for name in "abc":
         save(folder / f"{name}.png", np.roll(RGB, ord(name), 0))
 
@@ -161,10 +161,10 @@ def test_an_image_that_changes_meanwhile_is_left_out(folder):
 
     found = study_files(["in"], [50], "out", progress=progress)
     assert [image.name for image in found.images] == ["in/a.png"]
-    assert found.failures == [("in/b.png", "changed while it was studied"), ("in/c.png", "no such file")]
+    assert found.failures == [("in/b.png", "changed during the study"), ("in/c.png", "no such file")]
 
 
-def test_too_little_memory_leaves_out_the_image_alone(folder, monkeypatch):
+def test_too_little_memory_leaves_out_only_that_image(folder, monkeypatch):
     save(folder / "a.png")
     save(folder / "copy.png")
     save(folder / "b.png", RGB[:8])
@@ -181,7 +181,7 @@ def test_too_little_memory_leaves_out_the_image_alone(folder, monkeypatch):
     assert found.failures == [(f"in/{name}.png", "does not fit into memory") for name in ("a", "copy")]
 
 
-def test_nothing_to_study_leaves_nothing(folder):
+def test_without_images_nothing_is_written(folder):
     folder.mkdir()
     (folder / "text.png").write_text("none")
     for paths in (["in"], ["absent"], [folder]):
@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
     real = os.scandir
 
     def scandir(path):
-        if Path(path).name == "shut":  # permissions would not stop root
+        if Path(path).name == "shut":  # permissions have no effect for root
             raise PermissionError(13, "Permission denied", os.fspath(path))
         return real(path)
 
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_links_in_a_circle_and_to_the_same_file(folder):
+def test_circular_links_and_links_to_the_same_file(folder):
     save(folder / "a.png")
     (folder / "loop").symlink_to(folder)
     (folder / "b.png").symlink_to("a.png")
@@ -217,7 +217,7 @@ def test_links_in_a_circle_and_to_the_same_file(folder):
     assert found.failures == [("in/dangling.png", "no such file")]
 
 
-def test_many_images_show_those_that_suffer_most(folder, monkeypatch):
+def test_the_report_of_many_images_shows_the_worst(folder, monkeypatch):
     monkeypatch.setattr(batch, "SHOWN", 2)
     for strength in (0, 10, 20, 30):
         pixels = (128 + RNG.normal(0, 1, (24, 24)) * strength).clip(0, 255).astype(np.uint8)
@@ -225,10 +225,10 @@ def test_many_images_show_those_that_suffer_most(folder, monkeypatch):
     study_files(["in"], [50], "out")
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert [name for name in ("0", "10", "20", "30") if f"<h3>{name}.png</h3>" in page] == ["20", "30"]
-    assert "The 2 of lowest PSNR; all 4 are in measurements.csv." in page
+    assert "The 2 with the lowest PSNR; all 4 are in measurements.csv." in page
 
 
-def test_stopped_between_rows_and_gone_on_with(folder):
+def test_a_stopped_study_is_continued(folder):
     save(folder / "a.png")
     qualities = list(range(10, 100, 10))
 
@@ -236,16 +236,16 @@ def test_stopped_between_rows_and_gone_on_with(folder):
         if (phase, done) == ("measuring", 3):
             signal.raise_signal(signal.SIGINT)
 
-    told = []
+    calls = []
     with pytest.raises(StoppedError, match="stopped while measuring"):
-        study_files(["in"], qualities, "out", progress=progress, stopping=lambda: told.append(1))
-    assert told == [1]
+        study_files(["in"], qualities, "out", progress=progress, stopping=lambda: calls.append(1))
+    assert calls == [1]
     assert len(list(Path("out").glob("rows/*/*.json"))) == 3
     assert not Path("out/report.html").exists()
-    begun = []
-    study_files(["in"], qualities, "out", progress=lambda *state: begun.append(state))
-    assert ("measuring", 3, 9) in begun
-    assert ("measuring", 2, 9) not in begun
+    states = []
+    study_files(["in"], qualities, "out", progress=lambda *state: states.append(state))
+    assert ("measuring", 3, 9) in states
+    assert ("measuring", 2, 9) not in states
     shutil.copytree("out", "stopped")
     study_files(["in"], qualities, "whole")
     for name in OUTPUTS:
@@ -263,10 +263,10 @@ def test_stopped_between_rows_and_gone_on_with(folder):
         ({"qualities": []}, ValueError, "qualities must not be empty"),
         ({"qualities": [101]}, ValueError, "qualities.*101"),
         ({"qualities": 50}, TypeError, "qualities.*got 50"),
-        ({"jobs": 0}, ValueError, "jobs must be a whole number from 1, got 0"),
+        ({"jobs": 0}, ValueError, "jobs must be a whole number, at least 1, got 0"),
         ({"jobs": 1.5}, TypeError, "jobs.*1.5"),
         ({"jobs": True}, TypeError, "jobs.*True"),
-        ({"jobs": None}, TypeError, "jobs must be a whole number from 1, got None"),
+        ({"jobs": None}, TypeError, "jobs must be a whole number, at least 1, got None"),
         ({"subsampling": "4:1:1"}, ValueError, "subsampling"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every odd kind of image is read as documented, or refused with the reason."""
+"""Every unusual kind of image is read as documented, or refused with the reason."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ def path(tmp_path):
     return tmp_path / "image.png"
 
 
-def test_rgb_and_gray_are_read_as_they_are(path):
+def test_rgb_and_gray_are_read_unchanged(path):
     Image.fromarray(RGB).save(path)
     read = read_image(path)
     np.testing.assert_array_equal(read.pixels, RGB)
@@ -39,7 +39,7 @@ def test_digest_is_of_the_pixels(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_upright_as_exif_says(tmp_path, orientation):
+def test_turned_upright_according_to_exif(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / "photo.png"
@@ -52,7 +52,7 @@ def test_upright_as_exif_says(tmp_path, orientation):
     assert read.note == ("" if orientation == 1 else "turned upright")
 
 
-def test_transparency_is_laid_on_white(path):
+def test_transparency_is_blended_with_white(path):
     alpha = RNG.integers(0, 256, (12, 20), np.uint8)
     alpha[0] = 0
     alpha[1] = 255
@@ -103,7 +103,7 @@ def test_16_bit_rgb_is_noted(path):
     samples = RNG.integers(0, 65536, (12, 20, 3), np.uint16)
     path.write_bytes(cv2.imencode(".png", samples[..., ::-1])[1].tobytes())
     read = read_image(path)
-    assert np.abs(read.pixels - samples / 257).max() <= 1  # Pillow takes the high bytes
+    assert np.abs(read.pixels - samples / 257).max() <= 1  # Pillow uses the high bytes
     assert read.note == "16 bits scaled to 8"
 
 
@@ -117,7 +117,7 @@ def test_cmyk_is_converted(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
-def test_of_an_animation_the_first_frame(tmp_path, suffix):
+def test_the_first_frame_of_an_animation(tmp_path, suffix):
     path = tmp_path / f"moving.{suffix}"
     frames = [Image.new("RGB", (16, 16), color) for color in ("red", "lime", "blue")]
     frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
@@ -137,13 +137,13 @@ def test_unknown_ranges_are_refused(tmp_path, mode, value, says):
         read_image(path)
 
 
-def test_what_cannot_be_read(tmp_path):
+def test_unreadable_files(tmp_path):
     with pytest.raises(UnreadableError, match=r"^no such file$"):
         read_image(tmp_path / "absent.png")
     with pytest.raises(UnreadableError, match=r"^is a folder, and cannot be listed$"):
         read_image(tmp_path)
     if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+        os.mkfifo(tmp_path / "pipe")  # reading it would wait forever
         with pytest.raises(UnreadableError, match=r"^is not a regular file$"):
             read_image(tmp_path / "pipe")
     path = tmp_path / "text.png"
@@ -157,7 +157,7 @@ def test_what_cannot_be_read(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "tif", "bmp"])
 def test_truncated_anywhere(tmp_path, suffix):
-    """Where a decoder does not notice, it may only be within the last bytes of the file."""
+    """Decoders may overlook only a cut within the last bytes of the file."""
     path = tmp_path / f"cut.{suffix}"
     Image.fromarray(RGB.repeat(8, 0).repeat(8, 1)).save(path)
     content = path.read_bytes()
@@ -169,20 +169,20 @@ def test_truncated_anywhere(tmp_path, suffix):
             read_image(path)
 
 
-def test_what_the_system_refuses_is_said_in_its_words(path, monkeypatch):
+def test_errors_of_the_system_keep_their_message(path, monkeypatch):
     path.touch()
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Image, "open", refuse)  # permissions would not stop root
+    monkeypatch.setattr(Image, "open", refuse)  # permissions have no effect for root
     with pytest.raises(UnreadableError, match=r"^Permission denied$"):
         read_image(path)
 
 
 def test_decompression_bomb(path, monkeypatch):
     Image.new("L", (400, 300)).save(path)
-    for limit in (119_999, 1_000):  # where Pillow warns, and where it refuses
+    for limit in (119_999, 1_000):  # Pillow warns, and Pillow raises an error
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(UnreadableError) as caught:
             read_image(path)
@@ -206,13 +206,13 @@ def test_folders_at_any_depth_each_file_once(tmp_path, monkeypatch):
     assert names == ["x/b.png", "a.jpg", "b.png", "deep/er/c.TIF", "notes.txt"]
 
 
-def test_absent_files_are_kept_to_be_reported(tmp_path):
+def test_absent_files_are_found_so_that_they_are_reported(tmp_path):
     absent = tmp_path / "absent.png"
     assert list(find([absent], [tmp_path / "out"])) == [Input(absent.as_posix(), absent)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
-def test_names_that_are_no_text_or_steer_a_terminal(tmp_path):
+def test_names_with_invalid_or_control_characters(tmp_path):
     for raw in (b"caf\xc3\xa9.png", b"\xff.png", b"a\x1b[31m\n.png"):
         (tmp_path / os.fsdecode(raw)).touch()
     names = [found.name.rpartition("/")[2] for found in find([tmp_path], [])]
@@ -221,14 +221,14 @@ def test_names_that_are_no_text_or_steer_a_terminal(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
-def test_names_that_print_alike_are_told_apart(tmp_path):
+def test_names_that_look_the_same_when_printed_differ(tmp_path):
     for name in ("a\n.png", r"a\n.png"):
         (tmp_path / name).touch()
     names = [found.name.rpartition("/")[2] for found in find([tmp_path], [])]
     assert names == [r"a\n.png", r"a\n.png (another)"]
 
 
-def test_only_what_is_named_is_left_out(tmp_path):
+def test_only_the_named_paths_are_left_out(tmp_path):
     for name in ("map.png", "mine.png", "rows/a.png", "deep/map.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

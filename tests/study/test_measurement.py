@@ -1,4 +1,4 @@
-"""A study of an image against something independent: Pillow's own file, scikit-image, formulas."""
+"""A study of an image compared with independent results: Pillow's own file, scikit-image, formulas."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from scipy.fft import dctn
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pyjpegdiff.study import frequency_rows, rows, study
-from pyjpegdiff.study.measurement import coded_image, jpeg_file
+from pyjpegdiff.study.measurement import jpeg_file, round_trip
 from pyjpegdiff.study.settings import SUBSAMPLINGS, Settings
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from tests.photos import NAMES, photo, pillow, pillow_file
@@ -22,12 +22,12 @@ TABLES = np.random.default_rng(3).integers(1, 256, (2, 8, 8))
 
 
 def random_image(seed, height, width, gray=False):
-    """Noise on a ramp: neither flat nor white."""
+    """Noise on a ramp: neither flat nor white noise."""
     rng = np.random.default_rng(seed)
     shape = (height, width) if gray else (height, width, 3)
     ramp = np.add.outer(np.arange(height) * rng.uniform(-4, 4), np.arange(width) * rng.uniform(-4, 4))
-    levels = (ramp if gray else ramp[..., np.newaxis]) + rng.normal(128, rng.uniform(1, 60), shape)
-    return levels.clip(0, 255).astype(np.uint8)
+    values = (ramp if gray else ramp[..., np.newaxis]) + rng.normal(128, rng.uniform(1, 60), shape)
+    return values.clip(0, 255).astype(np.uint8)
 
 
 IMAGES = {
@@ -41,7 +41,7 @@ IMAGES = {
 
 @turbo
 @given(**IMAGES, subsampling=st.sampled_from(SUBSAMPLINGS), custom=st.booleans())
-def test_what_is_measured_is_pillows_file(seed, height, width, gray, quality, subsampling, custom):
+def test_the_measured_file_is_that_of_pillow(seed, height, width, gray, quality, subsampling, custom):
     image = random_image(seed, height, width, gray)
     tables = TABLES if custom else (None, None)
     chosen = Settings.of(subsampling, "libjpeg", *tables)
@@ -49,7 +49,7 @@ def test_what_is_measured_is_pillows_file(seed, height, width, gray, quality, su
     file = pillow_file(image, quality, subsampling, qtables)
     assert jpeg_file(image, quality, chosen) == file
     decoded = np.array(Image.open(io.BytesIO(file)))
-    np.testing.assert_array_equal(coded_image(image, quality, chosen), decoded)
+    np.testing.assert_array_equal(round_trip(image, quality, chosen), decoded)
 
     before = image.copy()
     (found,) = study(image, [quality], subsampling=subsampling, quantization_table_y=tables[0],
@@ -79,8 +79,8 @@ def test_photo_in_both_arithmetics():
         (10, 90), study(image, (10, 90)), study(image, (10, 90), arithmetic="float"), strict=True
     ):
         want = structural_similarity(image, pillow(image, quality), channel_axis=-1)
-        assert exact.ssim == pytest.approx(want, rel=1e-9)  # taken band by band
-        assert floating.psnr == pytest.approx(exact.psnr, abs=0.1)  # a rounding of 1/2 level to an error of 2 or more
+        assert exact.ssim == pytest.approx(want, rel=1e-9)  # computed band by band
+        assert floating.psnr == pytest.approx(exact.psnr, abs=0.1)  # roundings of at most 1/2 in errors of 2 or more
         assert floating.psnr != exact.psnr
         assert floating.file_bytes == exact.file_bytes
 
@@ -98,9 +98,9 @@ def test_a_flat_image_loses_nothing():
 
 
 @pytest.mark.parametrize("quality", [10, 30, 60, 90])
-def test_sensitivity_is_its_formula(quality):
-    """2 / N * s / 100 * sum of E (round(C/S) - C/S), with coefficients C, the error's E, steps S = s T / 100."""
-    image = (random_image(1, 64, 72, gray=True) // 3 + 85).astype(np.uint8)  # far from 0 and 255: nothing is limited
+def test_sensitivity_equals_its_formula(quality):
+    """2 / N * s / 100 * sum of E (round(C/S) - C/S): coefficients C, those of the error E, steps S = s T / 100."""
+    image = (random_image(1, 64, 72, gray=True) // 3 + 85).astype(np.uint8)  # far from 0 and 255: nothing is clipped
     (found,) = study(image, [quality], arithmetic="float")
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = np.clip((np.array(LUMINANCE) * scale + 50) // 100, 1, 255)
@@ -109,11 +109,11 @@ def test_sensitivity_is_its_formula(quality):
         return dctn(plane.reshape(8, 8, 9, 8).swapaxes(1, 2), axes=(-2, -1), norm="ortho")
 
     multiples = blocks(image - 128.0) / steps
-    errors = blocks(coded_image(image, quality, Settings(arithmetic="float")) - image.astype(float))
+    errors = blocks(round_trip(image, quality, Settings(arithmetic="float")) - image.astype(float))
     want = 2 / image.size * scale / 100 * (errors * (np.round(multiples) - multiples)).sum((0, 1))
-    want[np.array(LUMINANCE) * scale > 25_550] *= 1e-3  # the slope of a limited step
-    # A coefficient below 1024 is off by less than 1e-3 in float32; so is each of the 72 products, of factors up to
-    # half a step and 1/2.
+    want[np.array(LUMINANCE) * scale > 25_550] *= 1e-3  # the slope of a clipped step
+    # The error of a coefficient below 1024 in float32 is less than 1e-3. So is the error of each of the 72 products,
+    # whose factors are at most half a step and 1/2.
     allowed = 2 / image.size * scale / 100 * 72 * 1e-3 * steps
     assert (np.abs(found.sensitivity_y - want) <= allowed).all()
     assert (found.sensitivity_y[steps < 255] > 0).mean() > 0.9
@@ -121,8 +121,8 @@ def test_sensitivity_is_its_formula(quality):
 
 @turbo
 @pytest.mark.parametrize("name", NAMES)
-def test_sensitivity_tells_what_other_tables_do_to_pillows_error(name):
-    """All steps of a table a fifth finer and coarser: as documented, the sign is right and the size roughly."""
+def test_sensitivity_predicts_the_effect_of_other_tables_on_pillows_error(name):
+    """All steps of a table are made finer and coarser by a fifth: the sign is right, and the size roughly."""
     image = np.ascontiguousarray(photo(name)[:200, 100:300])
     tables = {"y": np.array(LUMINANCE), "c": np.array(CHROMINANCE)}
     for found in study(image, [10, 50, 90]):
@@ -131,19 +131,19 @@ def test_sensitivity_tells_what_other_tables_do_to_pillows_error(name):
             errors = []
             for changed in (finer, coarser):
                 qtables = [t.ravel().tolist() for t in ({**tables, plane: changed}).values()]
-                coded = pillow(image, found.quality, qtables=qtables)
-                errors.append(((coded.astype(float) - image) ** 2).mean())
+                result = pillow(image, found.quality, qtables=qtables)
+                errors.append(((result.astype(float) - image) ** 2).mean())
             change = (getattr(found, f"sensitivity_{plane}") * (coarser - finer)).sum()
             assert 0.5 < change / (errors[1] - errors[0]) < 5
 
 
-def test_sensitivity_ends_at_quality_100():
+def test_sensitivity_is_zero_at_quality_100():
     (found,) = study(random_image(0, 32, 32), [100])
     assert not found.sensitivity_y.any()
     assert not found.sensitivity_c.any()
 
 
-def test_rows_are_plain():
+def test_rows_are_plain_dicts():
     measurements = study(random_image(0, 16, 24), (90, 10))
     table = rows(measurements)
     assert [row["quality"] for row in table] == [90, 10]

@@ -1,4 +1,4 @@
-"""Each measure against something independent: SciPy's DCT, scikit-image, the paper's sums pair by pair."""
+"""Each measure compared with independent results: SciPy's DCT, scikit-image, the sums of the paper pair by pair."""
 
 import math
 
@@ -15,15 +15,15 @@ from tests.study.test_measurement import random_image
 
 @pytest.mark.parametrize("height", [7, 8, BAND - 1, BAND + 6, BAND + 7, 2 * BAND + 6, 2 * BAND + 20])
 @pytest.mark.parametrize("gray", [True, False])
-def test_structure_band_by_band_is_that_of_the_whole(height, gray):
+def test_ssim_band_by_band_equals_that_of_the_whole_image(height, gray):
     a, b = (random_image(seed, height, 9, gray) for seed in (0, 1))
     want = structural_similarity(a, b, channel_axis=None if gray else -1)
-    # Running sums of a band differ from those of the whole in their rounding alone.
+    # The running sums of a band differ from those of the whole image only in their rounding.
     assert similarity(a, b) == pytest.approx(want, rel=1e-9)
 
 
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 30), width=st.integers(1, 30))
-def test_energies_are_scipys(seed, height, width):
+def test_energies_equal_those_of_scipy(seed, height, width):
     error = np.random.default_rng(seed).normal(0, 20, (height, width))
     padded = np.zeros((-(-height // 8) * 8, -(-width // 8) * 8))
     padded[:height, :width] = error
@@ -33,7 +33,7 @@ def test_energies_are_scipys(seed, height, width):
 
 
 def bef(plane):
-    """Yim and Bovik's sums, pair by pair."""
+    """The sums of Yim and Bovik, pair by pair."""
     height, width = plane.shape
     edge, inner = [], []
     for i in range(height):
@@ -48,19 +48,19 @@ def bef(plane):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(8, 33), width=st.integers(8, 33), step=st.integers(0, 60))
-def test_blocking_effect_is_the_papers(seed, height, width, step):
+def test_blocking_effect_equals_that_of_the_paper(seed, height, width, step):
     image = random_image(seed, height, width).astype(int)
     image[:, 8:] += step
     assert blocking_effect(image) == pytest.approx(np.mean([bef(image[..., c]) for c in range(3)]), rel=1e-12)
     assert blocking_effect(image[..., 0]) == pytest.approx(bef(image[..., 0]), rel=1e-12)
 
 
-def test_psnr_b_counts_edges_between_blocks_alone():
+def test_psnr_b_counts_only_edges_between_blocks():
     y, x = np.mgrid[:64, :64]
     smooth = (x + y).astype(np.uint8)
     assert blocking_effect(smooth) == 0
     blocks = (np.add.outer(np.arange(8), np.arange(8)) * 16).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    assert blocking_effect(blocks) == pytest.approx(16**2 / 2)  # eta = log 8 / log 64; within blocks nothing differs
+    assert blocking_effect(blocks) == pytest.approx(16**2 / 2)  # eta = log 8 / log 64; blocks are constant
     assert blocking_effect(np.roll(blocks, 4, (0, 1))) == 0
 
 

@@ -1,4 +1,4 @@
-"""The windows that are cut out are those that they are said to be."""
+"""The windows that are cut out are the documented ones."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyjpegdiff.study.measurement import coded_image
+from pyjpegdiff.study.measurement import round_trip
 from pyjpegdiff.study.pictures import Window, detail, picture, shrink, worst_blocks
 from pyjpegdiff.study.settings import Settings
 
@@ -35,18 +35,18 @@ def test_any_shape_has_pictures(shape):
     np.testing.assert_array_equal(pixels(found.whole), image)
     np.testing.assert_array_equal(pixels(found.before), found.window.cut(image))
     for quality, file in found.after.items():
-        np.testing.assert_array_equal(pixels(file), found.window.cut(coded_image(image, quality, Settings())))
+        np.testing.assert_array_equal(pixels(file), found.window.cut(round_trip(image, quality, Settings())))
     assert list(found.after) == [10, 90]
 
 
-def test_worst_blocks_are_the_worst_and_lie_apart():
+def test_worst_blocks_are_the_worst_and_do_not_overlap():
     image = RNG.integers(100, 150, (61, 83, 3), np.uint8)
-    coded = image.copy()
-    coded[16:24, 32:40] += 50
-    coded[16:24, 40:48] += 40  # in the surroundings of the worst
-    coded[56:, 80:] += 30  # 5 x 3 samples, in the corner
-    coded[0:8, 0:8, 1] += 20
-    first, second, third = worst_blocks(image, coded)
+    result = image.copy()
+    result[16:24, 32:40] += 50
+    result[16:24, 40:48] += 40  # in the surroundings of the worst
+    result[56:, 80:] += 30  # 5 x 3 samples, in the corner
+    result[0:8, 0:8, 1] += 20
+    first, second, third = worst_blocks(image, result)
     assert first.block == Window(16, 32, 8, 8)
     assert first.around == Window(8, 24, 24, 24)
     assert second.block == Window(56, 80, 5, 3)
@@ -56,15 +56,15 @@ def test_worst_blocks_are_the_worst_and_lie_apart():
     assert third.rms == pytest.approx(20 / 3**0.5)
     for found in (first, second, third):
         np.testing.assert_array_equal(pixels(found.before), found.around.cut(image))
-        np.testing.assert_array_equal(pixels(found.after), found.around.cut(coded))
+        np.testing.assert_array_equal(pixels(found.after), found.around.cut(result))
 
 
-def test_an_image_that_lost_nothing_has_no_worst_block():
+def test_an_image_without_error_has_no_worst_block():
     image = np.zeros((30, 30), np.uint8)
     assert worst_blocks(image, image) == []
 
 
-def test_shrinking_takes_means_and_never_enlarges():
+def test_shrinking_computes_means_and_never_enlarges():
     image = RNG.integers(0, 256, (20, 40), np.uint8)
     want = image.reshape(10, 2, 20, 2).mean((1, 3))
     assert np.abs(shrink(image, 20) - want).max() <= 1  # rounded along rows, and again along columns

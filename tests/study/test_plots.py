@@ -1,4 +1,4 @@
-"""Figures of few images, of many, and of images that lost nothing: drawn without a warning, and of the right data."""
+"""Figures of few images, of many, and of images without error: drawn without a warning, from the right data."""
 
 import dataclasses
 import io
@@ -53,8 +53,8 @@ def test_lines_are_the_measurements_and_their_median():
 
 
 @pytest.mark.parametrize(("low", "high"), [(5048, 5048), (5040, 5056), (2, 5), (0.11, 0.5), (1.7, 11), (0.05, 5056)])
-def test_labels_of_bits_have_room(low, high):
-    """At least two, none of which touch."""
+def test_labels_of_bits_do_not_overlap(low, high):
+    """There are at least two."""
     ends = [dataclasses.replace(NOISE[0], bits_per_pixel=bits) for bits in (low, high)]
     figure = Figure(figsize=(4.8, 3.7))
     FigureCanvasAgg(figure)
@@ -75,13 +75,13 @@ def test_maps_are_means_over_images():
     np.testing.assert_allclose(energy.tables[1], want, rtol=1e-12)
     np.testing.assert_allclose(luma.tables[0], (NOISE[0].sensitivity_y + TINY[0].sensitivity_y) / 2, rtol=1e-12)
     np.testing.assert_allclose(chroma.tables[0], (NOISE[0].sensitivity_c + TINY[0].sensitivity_c) / 2, rtol=1e-12)
-    most = max(table.max() for table in luma.tables)
-    place = next((i, j, k) for i, table in enumerate(luma.tables) for j, k in np.argwhere(table == most))
+    largest = max(table.max() for table in luma.tables)
+    place = next((i, j, k) for i, table in enumerate(luma.tables) for j, k in np.argwhere(table == largest))
     assert luma.colors()[place[0]][place[1:]] == to_hex((0.987053, 0.991438, 0.749504))  # where magma ends
     plots.figure_png(plots.heat_maps(maps, [10, 90]))
 
 
-def test_maps_of_nothing():
+def test_maps_without_error():
     maps = plots.frequency_maps([(24 * 32, FLAT)], [50])
     assert not any(table.any() for shown in maps for table in shown.tables)
     plots.figure_png(plots.heat_maps(maps, [50]))

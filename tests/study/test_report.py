@@ -1,4 +1,4 @@
-"""The page needs no network, shows what it is given, and no name can break it."""
+"""The page needs no network, shows the data it gets, and no name can break it."""
 
 import re
 from html.parser import HTMLParser
@@ -47,7 +47,7 @@ def page_of(image, name, failures=(), pictures=True):
     return report(images, curves, maps, [10, 90], failures, Settings()).decode(), measurements
 
 
-def test_page_is_whole_in_itself():
+def test_page_is_complete_without_other_files():
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
     text, measurements = page_of(image, EVIL, [("bad <i>.png", "is <no> image")])
     page = Page(text)
@@ -65,11 +65,11 @@ def test_page_is_whole_in_itself():
     assert text.count("background:#") >= 2 * 3 * 64
     assert 'title="vertical 0, horizontal 7: ' in text
     assert "2, from 10 to 90" in page.text
-    assert re.search(r"RMS error [0-9.]+ levels, at x\s[0-9]+, y\s[0-9]+", page.text)
+    assert re.search(r"RMS error [0-9.]+ of 255, at x\s[0-9]+, y\s[0-9]+", page.text)
     assert "prefers-color-scheme: dark" in text
 
 
-def test_page_of_a_tiny_image_and_of_one_that_lost_nothing():
+def test_page_of_a_tiny_image_and_of_one_without_error():
     for image in (np.zeros((1, 1, 3), np.uint8), np.full((20, 20, 3), 128, np.uint8)):
         text, _ = page_of(image, "image")
         assert "∞" in Page(text).text
@@ -77,7 +77,7 @@ def test_page_of_a_tiny_image_and_of_one_that_lost_nothing():
 
 def test_images_that_are_not_shown_are_counted():
     text, _ = page_of(np.zeros((9, 9, 3), np.uint8), "image", pictures=False)
-    assert "The 0 of lowest PSNR; all 1 are in measurements.csv." in Page(text).text
+    assert "The 0 with the lowest PSNR; all 1 are in measurements.csv." in Page(text).text
 
 
 def test_numbers():

@@ -1,4 +1,4 @@
-"""Tables that people keep in files, and the order in which a JPEG file keeps them."""
+"""Quantization tables read from files, and their order in a JPEG file."""
 
 import json
 
@@ -37,13 +37,13 @@ def same(found, luma, chroma):
         assert want is None or np.array_equal(got, want)
 
 
-def test_tables_go_into_the_file_in_its_order():
+def test_tables_are_written_in_the_order_of_the_file():
     found = stored(jpeg_file(IMAGE, 50, Settings.of("4:2:0", "libjpeg", LUMA, CHROMA)))
     np.testing.assert_array_equal(found[0], LUMA)
     np.testing.assert_array_equal(found[1], CHROMA)
 
 
-def test_standard_tables_are_pillows_own():
+def test_standard_tables_equal_those_of_pillow():
     assert jpeg_file(IMAGE, 37, Settings()) == pillow_file(IMAGE, 37)
 
 
@@ -55,7 +55,7 @@ def test_from_json(tmp_path):
     same(read_tables(path), None, CHROMA)
 
 
-def test_from_text_as_cjpeg_takes_it(tmp_path):
+def test_from_text_in_the_format_of_cjpeg(tmp_path):
     path = tmp_path / "tables.txt"
     text = ["# luma", *(" ".join(map(str, row)) + "  # a row" for row in LUMA)]
     path.write_text("\n".join(text))
@@ -70,7 +70,7 @@ def test_from_a_jpeg_file(tmp_path):
     same(read_tables(path), LUMA, CHROMA)
     path.write_bytes(pillow_file(IMAGE[..., 0], 50, qtables=[LUMA.ravel().tolist()]))
     same(read_tables(path), LUMA, None)
-    # As they are at quality 50: the file coded with them has them.
+    # Quality 50 leaves the tables unchanged.
     path.write_bytes(pillow_file(IMAGE, 83))
     chosen = Settings.of("4:2:0", "libjpeg", *read_tables(path))
     assert jpeg_file(IMAGE, 50, chosen) == pillow_file(IMAGE, 83)
@@ -93,7 +93,7 @@ def test_from_a_jpeg_file(tmp_path):
         (b"\xff\xd8\xff", "cannot identify|not a JPEG"),
     ],
 )
-def test_what_is_no_table_says_why(tmp_path, content, says):
+def test_message_about_a_wrong_table(tmp_path, content, says):
     path = tmp_path / "tables"
     path.write_bytes(content)
     with pytest.raises((ValueError, OSError), match=says):
@@ -107,6 +107,6 @@ def test_cmyk_jpeg_has_no_table_of_luma(tmp_path):
         read_tables(path)
 
 
-def test_given_standard_tables_are_the_standard_ones():
+def test_custom_tables_equal_to_the_standard_give_equal_settings():
     assert Settings.of("4:2:0", "libjpeg", np.array(LUMINANCE, float), None) == Settings()
     assert Tables(None, None) == (None, None)

@@ -1,4 +1,4 @@
-"""Rows survive what may happen to them, and studies are not mixed."""
+"""Damaged rows are measured again, and different studies are not mixed."""
 
 import math
 import os
@@ -21,14 +21,14 @@ def opened(folder, settings=None, qualities=(50,), paths=(), overwrite=False):
     return store
 
 
-def test_a_row_comes_back_as_it_was(tmp_path):
+def test_a_row_is_loaded_unchanged(tmp_path):
     opened(tmp_path).save("abc", ROW)
     found = opened(tmp_path).load("abc", 50)
     for name, value in vars(ROW).items():
         np.testing.assert_array_equal(getattr(found, name), value)
 
 
-def test_rows_of_other_images_qualities_and_settings_are_others(tmp_path):
+def test_rows_of_other_images_qualities_and_settings_differ(tmp_path):
     store = opened(tmp_path)
     store.save("abc", ROW)
     assert store.load("abd", 50) is None
@@ -38,7 +38,7 @@ def test_rows_of_other_images_qualities_and_settings_are_others(tmp_path):
     assert opened(tmp_path, overwrite=True).load("abc", 50) is not None
 
 
-def test_what_is_left_of_a_row_is_no_row(tmp_path):
+def test_damaged_rows_are_not_loaded(tmp_path):
     store = opened(tmp_path)
     store.save("abc", ROW)
     (path,) = tmp_path.glob("rows/*/*.json")
@@ -48,7 +48,7 @@ def test_what_is_left_of_a_row_is_no_row(tmp_path):
         assert store.load("abc", 50) is None
 
 
-def test_another_study_is_refused_unless_told(tmp_path):
+def test_another_study_is_replaced_only_with_overwrite(tmp_path):
     opened(tmp_path, paths=[tmp_path / "a"])
     opened(tmp_path, paths=[tmp_path / "a"])
     with pytest.raises(OccupiedError, match=r"differs in qualities, paths$"):
@@ -59,7 +59,7 @@ def test_another_study_is_refused_unless_told(tmp_path):
     opened(tmp_path, qualities=(50, 60))
 
 
-def test_a_path_is_the_same_however_it_is_said(tmp_path, monkeypatch):
+def test_spellings_of_a_path_are_equal(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")
     opened(tmp_path / "out", paths=[Path("../b.png")])
@@ -69,7 +69,7 @@ def test_a_path_is_the_same_however_it_is_said(tmp_path, monkeypatch):
         opened(tmp_path / "out", paths=[Path("a/b.png")])
 
 
-def test_a_file_that_is_there_is_refused_unless_told(tmp_path):
+def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path):
     (tmp_path / "report.html").write_text("mine")
     with pytest.raises(OccupiedError, match=r"has files that a study would replace: report\.html"):
         opened(tmp_path)
@@ -77,25 +77,25 @@ def test_a_file_that_is_there_is_refused_unless_told(tmp_path):
     opened(tmp_path, overwrite=True)
 
 
-def test_a_plan_that_is_none(tmp_path):
+def test_a_file_that_is_not_a_plan(tmp_path):
     for content in ("{", "[]", "5"):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(OccupiedError, match="study"):
             opened(tmp_path)
 
 
-def test_abandoned_halves_are_removed_and_young_ones_are_not(tmp_path):
+def test_old_partial_files_are_removed_and_new_ones_are_not(tmp_path):
     opened(tmp_path).save("abc", ROW)
     (path,) = tmp_path.glob("rows/*/*.json")
-    old, young = (path.with_name(f".x.{number}.partial") for number in (1, 2))
+    old, new = (path.with_name(f".x.{number}.partial") for number in (1, 2))
     old.touch()
-    young.touch()
+    new.touch()
     os.utime(old, (1, 1))
     opened(tmp_path)
-    assert (old.exists(), young.exists(), path.exists()) == (False, True, True)
+    assert (old.exists(), new.exists(), path.exists()) == (False, True, True)
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_file_is_written_completely_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_whole(path, b"before")
 

@@ -1,4 +1,4 @@
-"""Tasks on processes: all done, each once, with one thread each, and none after the user asked to stop."""
+"""Tasks in processes: each is done once, with one thread per process, and none starts after a requested stop."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def environment(_):
     return {name: os.environ.get(name) for name in THREADS}, os.getpid()
 
 
-def hear_both(number):
+def raise_both_signals(number):
     signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGTERM)
     return number
@@ -42,18 +42,18 @@ def fail_or_sleep(number):
 
 
 def count(path):
-    """Leave a mark, slowly."""
+    """Create a file, slowly."""
     path.touch()
     time.sleep(0.05)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_each_task_once(jobs):
+def test_each_task_runs_once(jobs):
     assert sorted(run(square, range(20), jobs, Stop())) == [(number, number**2) for number in range(20)]
     assert list(run(square, [], jobs, Stop())) == []
 
 
-def test_one_thread_a_process_unless_the_user_says_otherwise(monkeypatch):
+def test_one_thread_per_process_unless_the_user_sets_another_number(monkeypatch):
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -69,14 +69,14 @@ def test_stop_between_tasks(jobs, tmp_path):
     stop, done = Stop(), []
     for task, _ in run(count, [tmp_path / str(number) for number in range(50)], jobs, stop):
         done.append(task)
-        stop.asked = True
+        stop.requested = True
     assert 1 <= len(done) <= 2 + jobs
-    assert sorted(tmp_path.iterdir()) == sorted(done)  # what was begun was handed over
+    assert sorted(tmp_path.iterdir()) == sorted(done)  # every task that started was yielded
 
 
-def test_signals_reach_no_process_but_the_first():
-    """A terminal or a supervisor sends them to all; rows under way are to be finished."""
-    assert sorted(result for _, result in run(hear_both, range(4), 2, Stop())) == [0, 1, 2, 3]
+def test_signals_do_not_stop_the_other_processes():
+    """A terminal or a supervisor sends signals to all processes; started rows must still be finished."""
+    assert sorted(result for _, result in run(raise_both_signals, range(4), 2, Stop())) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -91,25 +91,25 @@ def test_a_process_that_dies_is_an_error():
 
 
 def test_an_error_ends_the_others_at_once():
-    begun = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(LookupError):
         list(run(fail_or_sleep, range(2), 2, Stop()))
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - start < 60
 
 
-def test_first_signal_asks_second_interrupts():
-    told = []
-    stop, handler = Stop(lambda: told.append(1)), signal.getsignal(signal.SIGINT)
+def test_first_signal_requests_a_stop_second_interrupts():
+    calls = []
+    stop, handler = Stop(lambda: calls.append(1)), signal.getsignal(signal.SIGINT)
     with stop.listening():
         signal.raise_signal(signal.SIGINT)
-        assert stop.asked
-        assert told == [1]
+        assert stop.requested
+        assert calls == [1]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_in_another_thread_signals_are_left_alone():
+def test_in_another_thread_signal_handlers_stay_unchanged():
     handlers = []
 
     def listen():
