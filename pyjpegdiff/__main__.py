@@ -1,10 +1,10 @@
-"""``pyjpegdiff`` and ``python -m pyjpegdiff``."""
+"""The programs ``pyjpegdiff`` and ``python -m pyjpegdiff``."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line, or say what it needs."""
+    """Run the command line, or name the missing package."""
     try:
         from pyjpegdiff.cli import command
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: in a process of its own, where a warning is an error."""
+"""The command line as users run it: in a separate process, where a warning is an error."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ RGB = photo("chelsea")[100:180, 100:200]
 
 
 def pyjpegdiff(*arguments, **options):
-    """In this process: quick."""
+    """Run the command line in this process, which is faster."""
     return CliRunner().invoke(command, [str(argument) for argument in arguments], **options)
 
 
@@ -32,7 +32,7 @@ def pixels(path):
 
 @pytest.fixture
 def image(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which the command line sets
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command line changes it
     path = tmp_path / "image.png"
     Image.fromarray(RGB).save(path)
     return path
@@ -41,7 +41,7 @@ def image(tmp_path, monkeypatch):
 # --- code -------------------------------------------------------------------------------------------------------------
 
 
-def test_code_writes_what_pillow_makes_of_it(image, tmp_path):
+def test_code_writes_the_round_trip_through_pillow(image, tmp_path):
     for options, want in (
         ([], pillow(RGB, 30)),
         (["--subsampling", "4:4:4"], pillow(RGB, 30, "4:4:4")),
@@ -56,7 +56,7 @@ def test_code_writes_what_pillow_makes_of_it(image, tmp_path):
         assert "at quality 30: PSNR " in done.output
 
 
-def test_code_takes_what_pillow_does_not_write(image, tmp_path):
+def test_code_accepts_subsamplings_that_pillow_does_not_write(image, tmp_path):
     out = tmp_path / "out.png"
     done = pyjpegdiff("code", image, out, "--quality", 30, "--subsampling", "4:4:0")
     assert done.exit_code == 0, done.output
@@ -66,13 +66,13 @@ def test_code_takes_what_pillow_does_not_write(image, tmp_path):
     assert pyjpegdiff("study", image, "--out", tmp_path / "o", "--subsampling", "4:4:0").exit_code == 2
 
 
-def test_code_keeps_gray_gray_and_says_what_it_converted(image, tmp_path):
+def test_code_keeps_grayscale_and_names_conversions(image, tmp_path):
     Image.fromarray(np.dstack([RGB[..., 0], RGB[..., 1]])).save(image)
     done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", "72.5", "--arithmetic", "float")
     assert done.exit_code == 0
     assert "(transparency on white) at quality 72.5" in done.output
-    with Image.open(tmp_path / "out.png") as coded:
-        assert coded.mode == "L"
+    with Image.open(tmp_path / "out.png") as result:
+        assert result.mode == "L"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_code_keeps_gray_gray_and_says_what_it_converted(image, tmp_path):
         (["image.png", "out.jpg", "--quality", "5"], "must end in .png"),
         (["image.png", "out", "--quality", "5"], "must end in .png"),
         (["image.png", "there.png", "--quality", "5"], "there.png exists; --overwrite replaces it"),
-        (["image.png", "image.png", "--quality", "5", "--overwrite"], "would replace the image it is made of"),
+        (["image.png", "image.png", "--quality", "5", "--overwrite"], "would replace the input image"),
         (["image.png", "no/folder.png", "--quality", "5"], "cannot write no/folder.png: No such file or directory"),
         (["image.png", "out.png", "--quality", "0"], "0.0 is not in the range 1<=x<=100"),
         (["image.png", "out.png"], "Missing option '--quality'"),
@@ -98,7 +98,7 @@ def test_code_keeps_gray_gray_and_says_what_it_converted(image, tmp_path):
         ([".", "out.png", "--quality", "5"], ". is a folder: code takes one image"),
     ],
 )
-def test_code_that_cannot_be_done(image, monkeypatch, arguments, says):
+def test_code_with_wrong_arguments_writes_nothing(image, monkeypatch, arguments, says):
     monkeypatch.chdir(image.parent)
     there = Path("there.png")
     there.write_bytes(image.read_bytes())
@@ -109,7 +109,7 @@ def test_code_that_cannot_be_done(image, monkeypatch, arguments, says):
     assert there.read_bytes() == image.read_bytes()
 
 
-def test_code_overwrites_when_told(image, tmp_path):
+def test_code_overwrites_on_request(image, tmp_path):
     out = tmp_path / "there.png"
     out.write_text("mine")
     assert pyjpegdiff("code", image, out, "--quality", 30, "--overwrite").exit_code == 0
@@ -134,7 +134,7 @@ def test_quality_lists(text, want):
 
 
 @pytest.mark.parametrize("text", ["", "a", "5:", "5:95:5:1", "0", "101", "95:5", "5:95:0", "5:95:-5", "7.5", "5,,6"])
-def test_what_is_no_quality_list(text, tmp_path):
+def test_wrong_quality_lists(text, tmp_path):
     done = pyjpegdiff("study", "x.png", "--out", tmp_path / "out", "--quality", text)
     assert done.exit_code == 2
     assert "Invalid value for '--quality'" in done.output
@@ -146,14 +146,14 @@ def test_what_is_no_quality_list(text, tmp_path):
         ("95:5:5", "'95:5:5' must go upwards, as 5:95:5 does"),
         ("0:95:5", "'0:95:5' must lie in 1..100"),
         ("5:101", "'5:101' must lie in 1..100"),
-        ("5:95:0", "'5:95:0' must have a step from 1"),
+        ("5:95:0", "'5:95:0' must have a step of at least 1"),
     ],
 )
-def test_a_quality_list_is_told_what_is_wrong(text, says):
+def test_message_about_a_wrong_quality_list(text, says):
     assert says in pyjpegdiff("study", "x.png", "--out", "out", "--quality", text).output
 
 
-def test_study_tells_what_it_left_out(image, tmp_path, monkeypatch):
+def test_study_names_files_left_out(image, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(RGB).quantize(9).save("palette.png")
     Path("broken.jpg").write_bytes(pillow_file(RGB, 50)[:300])
@@ -169,13 +169,13 @@ def test_study_tells_what_it_left_out(image, tmp_path, monkeypatch):
     done = pyjpegdiff(*arguments, "--subsampling", "4:4:4")
     assert done.exit_code == 2
     assert (
-        "out holds a study that differs in setting subsampling; --overwrite replaces it, using again rows"
+        "out holds a study that differs in setting subsampling; --overwrite replaces it, but uses rows with the same"
         in done.stderr
     )
     assert pyjpegdiff(*arguments, "--subsampling", "4:4:4", "--overwrite").exit_code == 0
 
 
-def test_study_that_cannot_be_done(image, tmp_path, monkeypatch):
+def test_study_with_wrong_arguments_writes_nothing(image, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     for arguments, says in (
@@ -192,7 +192,7 @@ def test_study_that_cannot_be_done(image, tmp_path, monkeypatch):
         assert not Path("out").exists()
 
 
-def test_nothing_that_was_there_is_replaced_unasked(image, tmp_path):
+def test_existing_files_are_not_replaced_without_overwrite(image, tmp_path):
     (tmp_path / "measurements.csv").write_text("mine")
     done = pyjpegdiff("study", image, "--out", tmp_path, "--quality", "50")
     assert done.exit_code == 2
@@ -200,7 +200,7 @@ def test_nothing_that_was_there_is_replaced_unasked(image, tmp_path):
     assert (tmp_path / "measurements.csv").read_text() == "mine"
 
 
-# --- as processes -----------------------------------------------------------------------------------------------------
+# --- in separate processes --------------------------------------------------------------------------------------------
 
 
 def test_study_needs_no_torch_and_no_warning(image, tmp_path):
@@ -214,7 +214,7 @@ def test_study_needs_no_torch_and_no_warning(image, tmp_path):
     assert done.stdout == "1 image at 1 quality: out/report.html\n"
 
 
-def test_help_teaches():
+def test_help_has_examples_and_options():
     for arguments, words in (
         ([], ["Examples:", "code", "study"]),
         (["code"], ["Examples:", "--quality", "cjpeg -qtables"]),
@@ -225,14 +225,14 @@ def test_help_teaches():
         assert all(word in done.stdout for word in words)
 
 
-def test_without_the_extra_it_says_what_to_install():
+def test_command_line_without_the_extra_names_what_to_install():
     code = "import sys; sys.modules['click'] = None; from pyjpegdiff.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == 'pyjpegdiff: click is not installed; run: pip install "pyjpegdiff[cli]"\n'
 
 
-def test_without_the_extra_python_says_it_too():
+def test_import_without_the_extra_names_what_to_install():
     code = "import sys; sys.modules['PIL'] = None; import pyjpegdiff.study"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
@@ -250,7 +250,7 @@ def photos(tmp_path):
 
 
 def begin(folder, out, jobs, *options):
-    """A study in a process group of its own, as a shell starts it, when it has measured some rows."""
+    """Start a study in a new process group, as a shell does, and wait until it has measured some rows."""
     command = [*RUN, "study", folder.name, "--out", out, "--jobs", str(jobs), *options]
     process = subprocess.Popen(
         command, cwd=folder.parent, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -266,7 +266,7 @@ def rows(out):
     return {path: path.stat().st_mtime_ns for path in out.glob("rows/*/*.json")}
 
 
-def assert_nobody_is_left(process):
+def assert_no_process_remains(process):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -274,7 +274,7 @@ def assert_nobody_is_left(process):
         except ProcessLookupError:
             return
         time.sleep(0.05)
-    pytest.fail("a process of the study is still there")
+    pytest.fail("a process of the study is still running")
 
 
 posix = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
@@ -287,17 +287,17 @@ posix = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process grou
 )
 def test_interrupted_and_resumed(photos, tmp_path, jobs, number, send):
     process = begin(photos, "out", jobs)
-    # Ctrl-C goes to the whole group, `kill` to the one process, and what a supervisor sends to either.
+    # Ctrl-C reaches the whole group, `kill` one process; a supervisor may send a signal to either.
     getattr(os, send)(process.pid, getattr(signal, number))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines() == [
-        "Stopping after the rows under way; Ctrl-C again stops at once.",
-        "Stopped. What is measured is kept in out; the same command goes on from there.",
+        "Stopping after the rows that have been started; Ctrl-C again stops at once.",
+        "Stopped. The measured rows are saved in out; the same command continues from there.",
     ]
-    assert_nobody_is_left(process)
-    kept = rows(tmp_path / "out")
-    assert 3 <= len(kept) < 38
+    assert_no_process_remains(process)
+    saved = rows(tmp_path / "out")
+    assert 3 <= len(saved) < 38
     assert not list(tmp_path.glob("out/**/*.partial"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["rows", "study.json"]
 
@@ -307,7 +307,7 @@ def test_interrupted_and_resumed(photos, tmp_path, jobs, number, send):
     assert (done.returncode, done.stderr) == (0, b"")
     after = rows(tmp_path / "out")
     assert len(after) == 38
-    assert {path: after[path] for path in kept} == kept  # none was written again
+    assert {path: after[path] for path in saved} == saved  # none was written again
     if jobs == 1:
         done = subprocess.run([*RUN, "study", "photos", "--out", "whole"], cwd=tmp_path, timeout=120)
         assert done.returncode == 0
@@ -327,25 +327,25 @@ def test_stopped_before_anything_was_measured(image, tmp_path, monkeypatch):
 
 @posix
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    """While the rows of a large image are under way, which would take seconds."""
+    """The second Ctrl-C arrives while rows of a large image are measured, which would take seconds."""
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(RGB).save(folder / "a.png")
     Image.fromarray(np.tile(photo("astronaut"), (5, 5, 1))).save(folder / "b.png", compress_level=1)
     process = begin(folder, "out", 2, "--quality", "30:50:10")
     os.killpg(process.pid, signal.SIGINT)
-    assert process.stderr.readline().startswith("Stopping after the rows under way")
+    assert process.stderr.readline().startswith("Stopping after the rows that have been started")
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "Stopped. What is measured is kept in out; the same command goes on from there.\n"
-    assert_nobody_is_left(process)
+    assert errors == "Stopped. The measured rows are saved in out; the same command continues from there.\n"
+    assert_no_process_remains(process)
     assert 3 <= len(rows(tmp_path / "out")) < 6
 
 
 @posix
-def test_a_parent_that_is_killed_leaves_nobody(photos):
+def test_no_process_remains_after_the_parent_is_killed(photos):
     process = begin(photos, "out", 2)
     process.kill()
     process.communicate(timeout=60)
-    assert_nobody_is_left(process)
+    assert_no_process_remains(process)
