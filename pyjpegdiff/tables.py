@@ -1,4 +1,4 @@
-"""Quantization tables and coefficient order of ITU-T T.81, as plain nested tuples."""
+"""Quantization tables and coefficient order of ITU-T T.81, as nested tuples."""
 
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -10,7 +10,7 @@ LUMINANCE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-"""Step sizes of the luma coefficients at quality 50 (Table K.1): row is vertical frequency."""
+"""Step sizes of the luma coefficients at quality 50 (Table K.1). Rows are vertical frequencies."""
 
 CHROMINANCE = (
     (17, 18, 24, 47, 99, 99, 99, 99),
@@ -27,7 +27,7 @@ CHROMINANCE = (
 ZIGZAG = tuple(
     sorted(
         ((row, column) for row in range(8) for column in range(8)),
-        # Diagonals in turn; odd ones run down and to the left, even ones up and to the right.
+        # Diagonal by diagonal: odd ones run down and to the left, even ones up and to the right.
         key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
     )
 )

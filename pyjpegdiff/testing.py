@@ -1,4 +1,4 @@
-"""Checks for anyone who adds a stage, that a VJP is the derivative of its function."""
+"""Checks that a VJP is the derivative of its function, for everyone who adds a stage."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,28 +21,28 @@ def assert_vjp(
     r"""Compare a VJP with central differences along random directions.
 
     For random v and w, :math:`\langle v, (f(x + hw) - f(x - hw)) / 2h \rangle` must equal
-    :math:`\langle \mathrm{vjp}(v), w \rangle`. Neither point may lie across a kink from x.
+    :math:`\langle \mathrm{vjp}(v), w \rangle`. There must be no kink between x and either of the two points.
 
     Parameters
     ----------
     function_vjp : callable
-        ``function_vjp(*inputs) -> (output, vjp)``, where ``vjp(cotangent)`` is one cotangent or None an input.
+        ``function_vjp(*inputs) -> (output, vjp)``, where ``vjp(cotangent)`` has one cotangent or None per input.
     *inputs : array_like
-        Where to compare; float64.
+        The point at which to compare; converted to float64.
     step : float
-        h, relative to the largest magnitude of an input (to 1 where that is smaller).
+        h, relative to the largest magnitude of an input, or to 1 if that is larger.
     rtol : float
-        Allowed difference over the larger of both, beside the rounding of the central difference itself,
-        ``2 eps |v| |f(x)| / h``.
+        Allowed difference relative to the larger inner product, in addition to the rounding error of the central
+        difference, ``2 eps |v| |f(x)| / h``.
     directions : int
-        How many pairs (v, w) to try.
+        Number of pairs (v, w) to try.
     seed : int
-        Of the random directions.
+        Seed of the random directions.
 
     Raises
     ------
     AssertionError
-        With both inner products in the message.
+        The message has both inner products.
 
     Examples
     --------
@@ -55,8 +55,8 @@ def assert_vjp(
     output, vjp = function_vjp(*points)
     for _ in range(directions):
         v = rng.standard_normal(np.shape(output))
-        pulled = vjp(v)
-        for index, (x, g) in enumerate(zip(points, pulled, strict=True)):
+        cotangents = vjp(v)
+        for index, (x, g) in enumerate(zip(points, cotangents, strict=True)):
             if g is None:
                 continue
             if np.shape(g) != x.shape:
@@ -87,14 +87,15 @@ def assert_adjoint(
     forward, adjoint : callable
         A and its adjoint.
     x, y : array
-        A point of either space.
+        An input of A and an input of its adjoint.
     rtol : float, optional
-        Allowed difference over ``|Ax| |y| + |x| |A'y|``. Default: 8 eps sqrt(n) of the dtype, n the number of elements.
+        Allowed difference relative to ``|Ax| |y| + |x| |A'y|``. Default: 8 eps sqrt(n), with eps of the dtype and n
+        elements.
 
     Raises
     ------
     AssertionError
-        With both inner products in the message.
+        The message has both inner products.
 
     Examples
     --------
@@ -109,8 +110,8 @@ def assert_adjoint(
         raise AssertionError(f"A x is {ax.shape} and y {y.shape}; A'y is {aty.shape} and x {x.shape}")
     if rtol is None:
         rtol = 8 * float(np.finfo(np.result_type(ax, aty)).eps) * math.sqrt(max(x.size, y.size, 1))
-    wide: list[Floats] = [np.asarray(a, np.float64).ravel() for a in (ax, y, x, aty)]
-    left, right = float(wide[0] @ wide[1]), float(wide[2] @ wide[3])
-    norms = [float(np.linalg.norm(a)) for a in wide]
+    vectors: list[Floats] = [np.asarray(a, np.float64).ravel() for a in (ax, y, x, aty)]
+    left, right = float(vectors[0] @ vectors[1]), float(vectors[2] @ vectors[3])
+    norms = [float(np.linalg.norm(a)) for a in vectors]
     if not abs(left - right) <= rtol * (norms[0] * norms[1] + norms[2] * norms[3]):
         raise AssertionError(f"<A x, y> = {left!r}, but <x, A'y> = {right!r}")
