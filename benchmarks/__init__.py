@@ -1,1 +1,1 @@
-"""How fast differentiable JPEG is, side by side with what a user would pick instead: ``python -m benchmarks``."""
+"""The speed of differentiable JPEG, compared with the alternatives of a user: ``python -m benchmarks``."""

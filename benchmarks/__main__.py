@@ -16,12 +16,12 @@ DEFAULT_JSON = Path("build/bench/latest.json")
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """As the command line says."""
+    """Run the benchmark with the options of the command line."""
     parser = _parser()
     options = parser.parse_args(given)
     contestants = choose(options.only)
     if options.only and contestants == [PILLOW]:
-        parser.error(f"--only {' '.join(options.only)} fits none of: {', '.join(CONTESTANTS)}")
+        parser.error(f"--only {' '.join(options.only)} matches none of: {', '.join(CONTESTANTS)}")
     if options.repeat is not None and options.repeat < FEWEST:
         parser.error(f"--repeat must be at least {FEWEST}, got {options.repeat}")
     sizes = options.sizes or (["64", "512"] if options.quick else list(SIZES))
@@ -52,15 +52,28 @@ def main(given: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="two small sizes, few rounds, no memory")
+    add("--quick", action="store_true", help="two small sizes, few rounds, no measurement of memory")
     add("--sizes", nargs="+", choices=SIZES, help="sizes to measure (default: all)")
     add("--only", nargs="+", default=[], metavar="TEXT", help="contestants whose name contains one of these")
-    add("--repeat", type=int, metavar="N", help="most rounds a size; slow contestants take part in fewer (default: 50)")
     add(
-        "--one-process", action="store_true", help="not one each: starts faster, but memory that one frees helps others"
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="most rounds per size; slow contestants take part in fewer rounds (default: 50)",
     )
-    add("--no-memory", action="store_true", help="leave out memory, which takes a process for each contestant")
-    add("--json", type=Path, default=DEFAULT_JSON, metavar="FILE", help="default: %(default)s; the plot goes beside it")
+    add(
+        "--one-process",
+        action="store_true",
+        help="one process for all contestants: starts faster, but memory that one contestant frees speeds up others",
+    )
+    add("--no-memory", action="store_true", help="do not measure memory, which needs one process per contestant")
+    add(
+        "--json",
+        type=Path,
+        default=DEFAULT_JSON,
+        metavar="FILE",
+        help="default: %(default)s; the plot is written to the same folder",
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a contestant is made of, and the settings that all of them share."""
+"""The types of a contestant, and the settings that all contestants share."""
 
 import math
 import time
@@ -10,20 +10,20 @@ from benchmarks.photos import Batch
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 Call = Callable[[], object]
-"""Codes the batch it was built for. What it returns is looked at by tests alone."""
+"""Compresses and decompresses the batch that it was built for. Only tests look at what it returns."""
 Build = Callable[[Batch], Call]
 Timer = Callable[[], float]
-"""Makes a call and gives the seconds it took."""
+"""Makes a call and returns the seconds that it took."""
 
 SHORT = 0.02
-"""Seconds; what takes less is repeated that long."""
+"""Seconds; a faster call is repeated for that long."""
 
 QUALITY = 50
 SUBSAMPLING = "4:2:0"
 
 
 class ContestantError(Exception):
-    """Something went wrong in another process; the message is the whole story."""
+    """An error in another process; the message says everything that is known."""
 
 
 def describe(error: BaseException) -> str:
@@ -37,7 +37,7 @@ def describe(error: BaseException) -> str:
 def timed(call: Call) -> Timer:
     """A timer of the call in this process.
 
-    A short call is repeated, as a loop would: its first run finds the caches as another contestant left them.
+    A short call is repeated, as in a loop: in its first run, the caches hold the data of another contestant.
     """
 
     def seconds(repeats: int) -> float:
@@ -54,7 +54,7 @@ def timed(call: Call) -> Timer:
 
 
 def parameters(count: int) -> tuple[Batch, Batch, Batch]:
-    """Quality of each image and both tables, as the float32 arrays that gradients are taken of."""
+    """The quality of each image and both tables: the float32 arrays with respect to which gradients are computed."""
     return (
         np.full(count, QUALITY, np.float32),
         np.asarray(LUMINANCE, np.float32),

@@ -1,4 +1,4 @@
-"""Whether anything got slower, measured in Pillow's time: ``python -m benchmarks.compare OLD.json NEW.json``."""
+"""Find what got slower, relative to Pillow's time: ``python -m benchmarks.compare OLD.json NEW.json``."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from benchmarks.table import columns
 
 
 class Change(NamedTuple):
-    """Of one contestant at one size; a ratio is None where it was not measured."""
+    """The change of one contestant at one size; a ratio is None if it was not measured."""
 
     size: str
     name: str
@@ -21,7 +21,7 @@ class Change(NamedTuple):
     failed: str | None = None
 
     def verdict(self, tolerance: float) -> str:
-        """In a word or two."""
+        """A short description of the change."""
         if self.failed:
             return "FAILED"
         if self.old is None or self.new is None:
@@ -32,15 +32,15 @@ class Change(NamedTuple):
 
 
 def changes(old: Report, new: Report) -> Iterator[Change]:
-    """Of all that either run measured, sizes in the order of the new one."""
+    """The changes of everything that either run measured, with sizes in the order of the new run."""
     for size in dict.fromkeys([*new["sizes"], *old["sizes"]]):
         before = old["sizes"][size]["measured"] if size in old["sizes"] else {}
         after = new["sizes"][size]["measured"] if size in new["sizes"] else {}
         failed = new["sizes"][size]["failed"] if size in new["sizes"] else {}
         for name in dict.fromkeys([*after, *before]):
             if name != PILLOW.name:
-                was, is_ = (found[name]["ratio"] if name in found else None for found in (before, after))
-                yield Change(size, name, was, is_, failed.get(name))
+                old_ratio, new_ratio = (found[name]["ratio"] if name in found else None for found in (before, after))
+                yield Change(size, name, old_ratio, new_ratio, failed.get(name))
 
 
 def compare(old: Report, new: Report, tolerance: float) -> tuple[str, bool]:
@@ -56,7 +56,7 @@ def compare(old: Report, new: Report, tolerance: float) -> tuple[str, bool]:
     lines = columns([["time over Pillow's", "size", "old", "new", "change", ""]], rows)
     lines += [f"{change.name} at {change.size}: {change.failed}" for change in found if change.failed]
     if old["one_process"] != new["one_process"]:
-        lines.append("beware: in one of the reports all contestants shared a process, in the other each had its own")
+        lines.append("beware: in one report all contestants shared one process, in the other each had a separate one")
     worse = sum(verdict in ("WORSE", "FAILED") for verdict in verdicts)
     return "\n".join([*lines, "", f"{worse or 'none'} worse by more than a factor of {tolerance:g}"]), not worse
 
@@ -70,7 +70,7 @@ def _factor(change: Change) -> str:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Exit status: 0 if nothing got worse, 1 if something did, 2 if there is nothing to tell."""
+    """Exit status: 0 if nothing got worse, 1 if something did, 2 if the reports cannot be compared."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)

@@ -1,4 +1,4 @@
-"""Who takes part: a name, and how to build a call without arguments for a given batch."""
+"""The contestants: a name for each, and a function that builds a call without arguments for a given batch."""
 
 import importlib.util
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Contestant:
     """Modules that must be importable."""
     is_peer: bool = False
     takes_huge: bool = False
-    """Whether it takes part at the largest size, where most would take minutes or all of the memory."""
+    """Whether it takes part at the largest size, where most contestants need minutes or too much memory."""
 
     def missing(self) -> list[str]:
         """Modules that are not installed."""
@@ -39,9 +39,9 @@ KORNIA = (*TORCH, "kornia")
 DIFF_JPEG = (*KORNIA, "diff_jpeg")
 
 PILLOW = Contestant("Pillow", FORWARD, peers.pillow, is_peer=True, takes_huge=True)
-"""What all others are compared with."""
+"""The baseline: all others are compared with it."""
 
-# "backward" is always to image, quality and tables.
+# "backward" always computes the gradients with respect to image, quality and tables.
 CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
@@ -65,10 +65,10 @@ CONTESTANTS = {
 
 
 def choose(substrings: Iterable[str] = ()) -> list[Contestant]:
-    """Contestants whose name contains any of the substrings, and Pillow in any case."""
-    wanted = [substring.lower() for substring in substrings]
+    """The contestants whose names contain any of the substrings, and always Pillow."""
+    parts = [substring.lower() for substring in substrings]
     return [
         contestant
         for name, contestant in CONTESTANTS.items()
-        if contestant is PILLOW or not wanted or any(part in name.lower() for part in wanted)
+        if contestant is PILLOW or not parts or any(part in name.lower() for part in parts)
     ]

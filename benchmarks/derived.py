@@ -1,4 +1,4 @@
-"""Figures that follow from the measured ones: what size and exactness cost."""
+"""Figures computed from the measured ones: the cost of image size and of exactness."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ EXACT = "time, libjpeg arithmetic over float, NumPy STE forward"
 
 
 def derive(sizes: Mapping[str, SizeReport]) -> dict[str, dict[str, float]]:
-    """Each figure by contestant or size, as far as what it takes was measured."""
+    """Each figure for each contestant or size, if the measurements for it exist."""
     figures = {MANY_SMALL: _by_contestant(sizes, "64", "512"), HUGE: _by_contestant(sizes, "8192", "1024")}
     figures[EXACT] = {
         size["label"]: size["measured"]["NumPy libjpeg"]["ratio"] / size["measured"]["NumPy STE"]["ratio"]

@@ -1,4 +1,4 @@
-"""What the figures depend on beside the code: processor, threads, versions."""
+"""What the figures depend on besides the code: processor, threads, versions."""
 
 import importlib.metadata
 import importlib.util
@@ -16,7 +16,7 @@ PACKAGES = ("pyjpegdiff", "numpy", "pillow", "torch", "kornia")
 
 
 def environment() -> dict[str, Any]:
-    """As it is written to the JSON file."""
+    """The environment, in the form of the JSON file."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "system": platform.platform(),
@@ -34,7 +34,7 @@ def environment() -> dict[str, Any]:
 
 
 def header(described: dict[str, Any]) -> str:
-    """The same for the terminal."""
+    """The environment as text."""
     versions = [f"{name} {version or 'not installed'}" for name, version in described["packages"].items()]
     variables = [f"{name}={value or 'unset'}" for name, value in described["thread_variables"].items()]
     lines = (

@@ -1,7 +1,7 @@
-"""How near to the real codec: samples that differ from Pillow's, and PSNR to them, on the same photos in one run.
+"""Fidelity to the real codec: samples that differ from Pillow's, and the PSNR to them, on the same photos in one run.
 
-``python -m benchmarks.fidelity`` prints a Markdown table. Photos are cut to multiples of 16, which not every codec
-can do without; levels are rounded to whole ones before samples are compared.
+``python -m benchmarks.fidelity`` prints a Markdown table. The size of the photos is cut to multiples of 16, because
+some codecs require that. Pixel values are rounded to whole numbers before samples are compared.
 """
 
 import importlib.util
@@ -22,12 +22,13 @@ NAMES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "ihc", "retina", "
 QUALITIES = (1, 2, 5, 10, 20, 30, 50, 75, 90, 95, 99)
 
 Pixels = NDArray[np.uint8]
-Levels = NDArray[Any]
-Codec = Callable[[Pixels, int], Levels]
+PixelValues = NDArray[Any]
+"""Not necessarily whole numbers."""
+Codec = Callable[[Pixels, int], PixelValues]
 
 
 def photos() -> Iterator[Pixels]:
-    """The color photos that scikit-image's wheel carries, (H, W, 3)."""
+    """The color photos in scikit-image's wheel, (H, W, 3)."""
     for name in NAMES:
         (path,) = (Path(skimage.__file__).parent / "data").glob(f"{name}.*")
         with Image.open(path) as file:
@@ -37,32 +38,32 @@ def photos() -> Iterator[Pixels]:
 
 
 def pillow(photo: Pixels, quality: int) -> Pixels:
-    """What Pillow writes and reads back."""
+    """The image that Pillow reads back from its own file."""
     file = io.BytesIO()
     Image.fromarray(photo).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file))
 
 
 def ours(**choices: Any) -> Codec:
-    """One of our variants."""
+    """A variant of pyjpegdiff."""
     return lambda photo, quality: diff_jpeg_coding(photo, quality, channel_axis=-1, **choices)
 
 
-def kornia(photo: Pixels, quality: int) -> Levels:
-    """The differentiable codec of kornia, which takes 0..1."""
+def kornia(photo: Pixels, quality: int) -> PixelValues:
+    """The differentiable codec of kornia, for images in 0..1."""
     torch = importlib.import_module("torch")
-    code = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
+    codec = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
     image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None] / 255
-    coded = code(image, torch.tensor([float(quality)]))
-    return np.moveaxis(255 * coded[0].numpy(), 0, -1)
+    result = codec(image, torch.tensor([float(quality)]))
+    return np.moveaxis(255 * result[0].numpy(), 0, -1)
 
 
-def diff_jpeg(photo: Pixels, quality: int) -> Levels:
-    """The code published with the method."""
+def diff_jpeg(photo: Pixels, quality: int) -> PixelValues:
+    """The published implementation of the method."""
     torch = importlib.import_module("torch")
-    code = importlib.import_module("diff_jpeg").diff_jpeg_coding
+    codec = importlib.import_module("diff_jpeg").diff_jpeg_coding
     image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None].float()
-    return np.moveaxis(code(image, torch.tensor([float(quality)]))[0].numpy(), 0, -1)
+    return np.moveaxis(codec(image, torch.tensor([float(quality)]))[0].numpy(), 0, -1)
 
 
 CODECS: dict[str, tuple[Codec, str]] = {
@@ -85,9 +86,9 @@ def main() -> None:
         for quality in QUALITIES:
             real = pillow(photo, quality)
             for name, codec in present.items():
-                coded = codec(photo, quality)
-                differing[name].append(float(np.mean(np.round(coded) != real)))
-                error = float(np.mean((coded.astype(np.float64) - real) ** 2))
+                result = codec(photo, quality)
+                differing[name].append(float(np.mean(np.round(result) != real)))
+                error = float(np.mean((result.astype(np.float64) - real) ** 2))
                 decibels[name].append(10 * np.log10(255**2 / error) if error else np.inf)
     print("| | samples that differ from Pillow's | PSNR to Pillow, mean | at worst |")
     print("| --- | ---: | ---: | ---: |")

@@ -1,8 +1,9 @@
-"""How near differentiable JPEG on a GPU comes to a mere copy: ``python -m benchmarks.gpu``.
+"""The speed of differentiable JPEG on a GPU, compared with a plain copy: ``python -m benchmarks.gpu``.
 
-A float32 pixel has 12 bytes. Forward cannot but read and write it, 24 bytes; forward and backward do so twice, 48.
-Times are given over what moving those takes, at the bandwidth that copying the batch reaches in the same run; peak
-memory over the size of the batch, which is part of it. Aimed at are 2, 2.5 and 6. No GPU has run this yet.
+A float32 pixel has 12 bytes. Forward must at least read and write it, 24 bytes; forward and backward do so twice, 48.
+Times are divided by the time for moving these bytes, at the bandwidth of a copy of the batch in the same run. Peak
+memory includes the batch, and is divided by its size. The goals are 2 for forward, 2.5 with backward, and 6 for memory.
+No GPU has run this yet.
 """
 
 import argparse
@@ -27,31 +28,31 @@ FORMAT = "pyjpegdiff-gpu-benchmarks 1"
 DEFAULT_JSON = Path("build/bench/gpu.json")
 BATCHES = {size.name: size for size in (Size("512", 64, 512), Size("2048", 8, 2048))}
 BYTES = {FORWARD: 24, BACKWARD: 48}
-"""To be moved a pixel, at least."""
+"""The fewest bytes to move per pixel."""
 AIMS = {FORWARD: 2.0, BACKWARD: 2.5}
-"""Times over what that takes."""
+"""Goals for the time, divided by the time for moving these bytes."""
 MEMORY_AIM = 6.0
 WARM_UP = 3
 
 
 class Gauge(Protocol):
-    """What tells time and memory of a device."""
+    """Measures time and memory on a device."""
 
     def described(self) -> dict[str, Any]:
-        """The device, for the report."""
+        """The description of the device in the report."""
 
     def copying(self, images: Batch) -> Call:
         """A call that copies the batch on the device."""
 
     def seconds(self, call: Call) -> float:
-        """How long the device was at work on a call."""
+        """The seconds that the device worked on a call."""
 
     def peak(self, build: Build, images: Batch) -> int:
-        """The most bytes that were in use at once, input included."""
+        """The most bytes in use at one time, with the input."""
 
 
 def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: Gauge, repeat: int) -> dict[str, Any]:
-    """Measure."""
+    """Measure all contestants at all sizes."""
     missing = {c.name: "not installed: " + ", ".join(c.missing()) for c in contestants if c.missing()}
     present = [contestant for contestant in contestants if contestant.name not in missing]
     return {
@@ -67,7 +68,7 @@ def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: Gauge, 
 
 
 def run_size(size: Size, contestants: Sequence[Contestant], gauge: Gauge, repeat: int) -> dict[str, Any]:
-    """Measure at one size; the copy is measured before and after, and the faster counts."""
+    """Measure at one size; the copy is measured before and after, and the faster one is used."""
     images = batch(size)
     progress(f"{size.label}: copy")
     before = median(gauge, gauge.copying(images), repeat)
@@ -78,7 +79,7 @@ def run_size(size: Size, contestants: Sequence[Contestant], gauge: Gauge, repeat
         try:
             seconds = median(gauge, contestant.build(images), repeat)
             peak = gauge.peak(contestant.build, images)
-        except Exception as error:  # whatever one contestant does, the others go on
+        except Exception as error:  # the others continue, whatever error one contestant raises
             failed[contestant.name] = describe(error)
         else:
             measured[contestant.name] = {"group": contestant.group, "seconds": seconds, "peak": peak / images.nbytes}
@@ -89,14 +90,14 @@ def run_size(size: Size, contestants: Sequence[Contestant], gauge: Gauge, repeat
 
 
 def median(gauge: Gauge, call: Call, repeat: int) -> float:
-    """Seconds, once compilers and caches have warmed up."""
+    """Median of the seconds, after warm-up calls for compilers and caches."""
     for _ in range(WARM_UP):
         call()
     return statistics.median(gauge.seconds(call) for _ in range(repeat))
 
 
 def render(report: dict[str, Any]) -> str:
-    """All of it, for the terminal."""
+    """The report as text."""
     parts = [header(report["environment"]), ", ".join(f"{name} {value}" for name, value in report["device"].items())]
     for size in report["sizes"].values():
         rows = [
@@ -110,7 +111,7 @@ def render(report: dict[str, Any]) -> str:
         parts.append("\n".join([*lines, f"  copying the batch: {1e-12 * size['bandwidth']:.2f} TB/s"]))
     aims = report["aims"]
     parts.append(
-        f"aimed at: forward {aims[FORWARD]:g} times moving 24 bytes a pixel, with backward {aims[BACKWARD]:g} times "
+        f"goals: forward {aims[FORWARD]:g} times moving 24 bytes per pixel, with backward {aims[BACKWARD]:g} times "
         f"moving 48, memory {aims['memory']:g} times the batch"
     )
     parts += [f"{name}: {reason}" for name, reason in report["missing"].items()]
@@ -118,7 +119,7 @@ def render(report: dict[str, Any]) -> str:
 
 
 def find_gauge() -> Gauge | str:
-    """What measures here, or why nothing does."""
+    """A gauge for this machine, or the reason why there is none."""
     reasons = []
     for module, gauge in (("cupy", gpu_contestants.CuPyGauge), ("torch", gpu_contestants.TorchGauge)):
         if importlib.util.find_spec(module) is None:
@@ -131,7 +132,7 @@ def find_gauge() -> Gauge | str:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 2 where there is no GPU to measure."""
+    """Exit status: 0, or 2 if there is no GPU to measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=BATCHES, default=list(BATCHES), help="default: all")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="contestants whose name contains one")
@@ -140,15 +141,15 @@ def main(given: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given)
     if options.repeat < 1:
         parser.error(f"--repeat must be at least 1, got {options.repeat}")
-    wanted = [text.lower() for text in options.only]
-    chosen = [c for c in gpu_contestants.CONTESTANTS if not wanted or any(text in c.name.lower() for text in wanted)]
+    parts = [text.lower() for text in options.only]
+    chosen = [c for c in gpu_contestants.CONTESTANTS if not parts or any(part in c.name.lower() for part in parts)]
     if not chosen:
         parser.error(
-            f"--only {' '.join(options.only)} fits none of: {', '.join(c.name for c in gpu_contestants.CONTESTANTS)}"
+            f"--only {' '.join(options.only)} matches none of: {', '.join(c.name for c in gpu_contestants.CONTESTANTS)}"
         )
     gauge = find_gauge()
     if isinstance(gauge, str):
-        print(f"nothing measured, for there is no GPU to measure: {gauge}", file=sys.stderr)
+        print(f"nothing was measured, because there is no GPU to measure: {gauge}", file=sys.stderr)
         return 2
     report = run([BATCHES[name] for name in options.sizes], chosen, gauge, options.repeat)
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"

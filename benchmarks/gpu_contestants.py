@@ -1,4 +1,4 @@
-"""Who takes part on a GPU, and what measures them there."""
+"""The contestants on a GPU, and the gauges that measure them."""
 
 import importlib
 import importlib.util
@@ -14,26 +14,26 @@ from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
 # --- contestants ------------------------------------------------------------------------------------------------------
 
 
-def fused(build: Build, wish: bool = True) -> Build:
-    """With fused kernels, or without."""
+def fused(build: Build, enabled: bool = True) -> Build:
+    """The same contestant, with or without fused kernels."""
 
-    def build_it(images: Batch) -> Call:
-        def under_wish(function: Callable[[], Any]) -> Any:
+    def build_with_choice(images: Batch) -> Call:
+        def with_choice(function: Callable[[], Any]) -> Any:
             before = backends.FUSED
-            backends.FUSED = wish
+            backends.FUSED = enabled
             try:
                 return function()
             finally:
                 backends.FUSED = before
 
-        call = under_wish(lambda: build(images))
-        return lambda: under_wish(call)
+        call = with_choice(lambda: build(images))
+        return lambda: with_choice(call)
 
-    return build_it
+    return build_with_choice
 
 
 def cupy_forward(**choices: Any) -> Build:
-    """The function alone, on CuPy's arrays."""
+    """Only the function, on CuPy arrays."""
 
     def build(images: Batch) -> Call:
         array = importlib.import_module("cupy").asarray(images)
@@ -43,16 +43,16 @@ def cupy_forward(**choices: Any) -> Build:
 
 
 def cupy_backward(**choices: Any) -> Build:
-    """The function and its gradients to image, quality and tables, on CuPy's arrays."""
+    """The function and its gradients with respect to image, quality and tables, on CuPy arrays."""
 
     def build(images: Batch) -> Call:
         cupy = importlib.import_module("cupy")
         array, cotangent = cupy.asarray(images), cupy.asarray(images)
-        rest = [cupy.asarray(each) for each in parameters(len(images))]
+        rest = [cupy.asarray(parameter) for parameter in parameters(len(images))]
 
         def call() -> object:
-            coded, pull = diff_jpeg_coding_vjp(array, *rest, wrt=TABLES, subsampling=SUBSAMPLING, **choices)
-            return coded, pull(cotangent)
+            result, vjp = diff_jpeg_coding_vjp(array, *rest, wrt=TABLES, subsampling=SUBSAMPLING, **choices)
+            return result, vjp(cotangent)
 
         return call
 
@@ -83,18 +83,18 @@ CONTESTANTS = (
 
 
 # --- gauges -----------------------------------------------------------------------------------------------------------
-# Both libraries work on the same default stream unless told otherwise, so either's events time what the other launched.
+# By default both libraries use the same stream, so the events of one library also time the kernels of the other.
 
 
 class CuPyGauge:
-    """By CuPy's events; memory by its hook, and torch's own count where torch is there."""
+    """Measures time with CuPy's events, memory with CuPy's hook and, if torch is installed, torch's own count."""
 
     def __init__(self) -> None:
         self.cupy: Any = importlib.import_module("cupy")
 
     @staticmethod
     def missing() -> str | None:
-        """Why this cannot measure here."""
+        """Why this gauge cannot measure on this machine."""
         runtime: Any = importlib.import_module("cupy").cuda.runtime
         try:
             return None if runtime.getDeviceCount() else "CuPy finds no device"
@@ -102,7 +102,7 @@ class CuPyGauge:
             return f"CuPy finds no device: {error}"
 
     def described(self) -> dict[str, Any]:
-        """The device, for the report."""
+        """The description of the device in the report."""
         runtime = self.cupy.cuda.runtime
         properties = runtime.getDeviceProperties(self.cupy.cuda.Device().id)
         return {
@@ -120,7 +120,7 @@ class CuPyGauge:
         return lambda: self.cupy.copyto(target, source)
 
     def seconds(self, call: Call) -> float:
-        """How long the device was at work on a call."""
+        """The seconds that the device worked on a call."""
         start, end = self.cupy.cuda.Event(), self.cupy.cuda.Event()
         start.record()
         call()
@@ -129,27 +129,27 @@ class CuPyGauge:
         return 1e-3 * float(self.cupy.cuda.get_elapsed_time(start, end))
 
     def peak(self, build: Build, images: Batch) -> int:
-        """The most bytes that were in use at once, input included; of both libraries, added up."""
+        """The most bytes in use at one time, with the input: the sum over both libraries."""
         with _hook(self.cupy) as hook:
-            by_torch = _torch_peak(build, images)
-            if by_torch is None:
+            torch_bytes = _torch_peak(build, images)
+            if torch_bytes is None:
                 build(images)()
-        return int(hook.most) + (by_torch or 0)
+        return int(hook.most) + (torch_bytes or 0)
 
 
 class TorchGauge:
-    """By torch's events, where CuPy is missing."""
+    """Measures with torch's events, if CuPy is not installed."""
 
     def __init__(self) -> None:
         self.torch: Any = importlib.import_module("torch")
 
     @staticmethod
     def missing() -> str | None:
-        """Why this cannot measure here."""
+        """Why this gauge cannot measure on this machine."""
         return None if importlib.import_module("torch").cuda.is_available() else "torch finds no CUDA device"
 
     def described(self) -> dict[str, Any]:
-        """The device, for the report."""
+        """The description of the device in the report."""
         major, minor = self.torch.cuda.get_device_capability()
         name = self.torch.cuda.get_device_name()
         return {"name": name, "compute capability": f"{major}.{minor}", "CUDA": self.torch.version.cuda}
@@ -161,7 +161,7 @@ class TorchGauge:
         return lambda: target.copy_(source)
 
     def seconds(self, call: Call) -> float:
-        """How long the device was at work on a call."""
+        """The seconds that the device worked on a call."""
         start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()
@@ -170,12 +170,12 @@ class TorchGauge:
         return 1e-3 * float(start.elapsed_time(end))
 
     def peak(self, build: Build, images: Batch) -> int:
-        """The most bytes that were in use at once, input included."""
+        """The most bytes in use at one time, with the input."""
         return _torch_peak(build, images) or 0
 
 
 def _torch_peak(build: Build, images: Batch) -> int | None:
-    """By torch's own count; None where torch has no device, and nothing was run."""
+    """The peak according to torch; None if torch has no device, and then nothing was run."""
     if importlib.util.find_spec("torch") is None:
         return None
     torch: Any = importlib.import_module("torch")

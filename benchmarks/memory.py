@@ -1,4 +1,4 @@
-"""Peak memory of one contestant, in a process of its own: ``python -m benchmarks.memory NAME``. Linux only."""
+"""Peak memory of one contestant, in a separate process: ``python -m benchmarks.memory NAME``. Linux only."""
 
 import argparse
 import contextlib
@@ -12,14 +12,14 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.photos import Size, batch
 
 EDGE = 2048
-# Two of them, since torch.compile goes from a fixed size to any at the second; multiples of 16, as kornia asks.
+# Two sizes, because torch.compile supports arbitrary sizes from the second on; kornia needs multiples of 16.
 WARM_UP_EDGES = (64, 128)
 
 
 def measure(name: str, edge: int) -> float:
-    """Peak memory over the size of the float32 image; input, cotangent, output and gradients are all in it.
+    """Peak memory, divided by the size of the float32 image. It includes input, cotangent, output and gradients.
 
-    To be called once in a process: memory that an earlier call left to the allocator would be missing from the peak.
+    Call this once per process: memory that the allocator keeps from an earlier call would be missing from the peak.
     """
     build = CONTESTANTS[name].build
     for small in WARM_UP_EDGES:
@@ -30,7 +30,7 @@ def measure(name: str, edge: int) -> float:
     image = batch(Size("memory", 1, edge))
     size = image.nbytes
     call = build(image)
-    del image  # not every contestant needs the floats any more
+    del image  # some contestants no longer need the float32 image
     _reset_peak()
     outcome = call()
     peak = _resident("VmHWM")
@@ -39,7 +39,7 @@ def measure(name: str, edge: int) -> float:
 
 
 def in_fresh_process(name: str, edge: int = EDGE) -> float:
-    """`measure`, where nothing has run before."""
+    """`measure` in a new process."""
     command = [sys.executable, "-m", "benchmarks.memory", name, "--edge", str(edge)]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -50,7 +50,7 @@ def in_fresh_process(name: str, edge: int = EDGE) -> float:
 
 
 def _resident(field: str) -> int:
-    """Bytes of this process in memory, now (VmRSS) or at most (VmHWM)."""
+    """Bytes of this process in memory: now (VmRSS) or the maximum (VmHWM)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return 1024 * int(line.split()[1])
@@ -58,16 +58,16 @@ def _resident(field: str) -> int:
 
 
 def _reset_peak() -> None:
-    # Building may have needed more for a moment than the call does. Where resetting is forbidden, that counts too.
+    # Building the call may have needed more memory than the call. If resetting is not permitted, that is counted too.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:
-    """Print the factor."""
+    """Print the peak memory, divided by the size of the image."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("name", choices=CONTESTANTS, metavar="NAME", help=", ".join(CONTESTANTS))
-    parser.add_argument("--edge", type=int, default=EDGE, help="of the square image (default: %(default)s)")
+    parser.add_argument("--edge", type=int, default=EDGE, help="side of the square image (default: %(default)s)")
     given = parser.parse_args()
     print(measure(given.name, given.edge))
 

@@ -1,4 +1,4 @@
-"""What a user would pick instead: the codec itself, and the differentiable ones, in their default variants."""
+"""The alternatives of a user: the real codec, and other differentiable codecs with their defaults."""
 
 import importlib
 import io
@@ -9,25 +9,25 @@ from PIL import Image
 from benchmarks import torch_calls
 from benchmarks.calls import QUALITY, SUBSAMPLING, Build, Call
 from benchmarks.photos import Batch
-from benchmarks.torch_calls import Code
+from benchmarks.torch_calls import Codec
 
 
 def pillow(batch: Batch) -> Call:
-    """Encode and decode in memory; from and to Pillow's own images, so that no conversion slows it down."""
+    """Encode and decode in memory, from and to Pillow's own images, so that no conversion costs time."""
     images = [Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, -1).astype(np.uint8))) for image in batch]
 
-    def code(image: Image.Image) -> Image.Image:
+    def round_trip(image: Image.Image) -> Image.Image:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
         decoded = Image.open(file)
         decoded.load()
         return decoded
 
-    return lambda: [code(image) for image in images]
+    return lambda: [round_trip(image) for image in images]
 
 
 def kornia_forward(device: str = "cpu") -> Build:
-    """The codec of kornia, which takes images 0..1."""
+    """The codec of kornia, for images in 0..1."""
     return torch_calls.forward(_kornia, white=1.0, device=device)
 
 
@@ -37,23 +37,23 @@ def kornia_backward(device: str = "cpu") -> Build:
 
 
 def diff_jpeg_forward(device: str = "cpu") -> Build:
-    """The code published with the method."""
+    """The published implementation of the method."""
     return torch_calls.forward(_diff_jpeg, device=device)
 
 
 def diff_jpeg_backward(device: str = "cpu") -> Build:
-    """The code published with the method, under autograd."""
+    """The published implementation of the method, under autograd."""
     return torch_calls.backward(_diff_jpeg, device=device)
 
 
-# Imported by name: neither needs to be there for this file to be checked or loaded.
+# Imported by name: this file can be checked and loaded where neither is installed.
 
 
-def _kornia() -> Code:
-    code: Code = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
-    return code
+def _kornia() -> Codec:
+    codec: Codec = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
+    return codec
 
 
-def _diff_jpeg() -> Code:
-    code: Code = importlib.import_module("diff_jpeg").diff_jpeg_coding
-    return code
+def _diff_jpeg() -> Codec:
+    codec: Codec = importlib.import_module("diff_jpeg").diff_jpeg_coding
+    return codec

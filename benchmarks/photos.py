@@ -1,4 +1,4 @@
-"""Batches of real photo content at any size, and the sizes that are measured."""
+"""Batches of photo content at any size, and the sizes to measure."""
 
 import functools
 import math
@@ -20,21 +20,21 @@ class Size:
 
     @property
     def pixels(self) -> int:
-        """Of the whole batch."""
+        """Pixels of the whole batch."""
         return self.count * self.edge**2
 
     @property
     def label(self) -> str:
-        """For people."""
+        """A name to show."""
         return f"{self.edge}x{self.edge}" if self.count == 1 else f"{self.count} of {self.edge}x{self.edge}"
 
     @property
     def huge(self) -> bool:
-        """Whether only the contestants that are made for it should try."""
+        """Whether only contestants with ``takes_huge`` take part."""
         return self.edge > 4096
 
 
-# The first two have equally many pixels, so that they tell what many small images cost over a single one.
+# The first two have the same number of pixels, so they show the cost of many small images relative to a single one.
 SIZES = {
     size.name: size
     for size in (
@@ -56,9 +56,9 @@ def _photo() -> NDArray[np.uint8]:
 
 
 def sheet(height: int, width: int) -> Batch:
-    """One image (3, height, width) of a photo that is mirrored at each of its borders, where a jump would be no photo.
+    """One image (3, height, width) from a photo, mirrored at each border, because a jump would not look like a photo.
 
-    Filled tile by tile: temporaries as large as the image would show up in measurements of memory.
+    Filled tile by tile: temporary arrays as large as the image would change the measured memory.
     """
     photo = _photo()
     _, high, wide = photo.shape
@@ -72,11 +72,11 @@ def sheet(height: int, width: int) -> Batch:
 
 
 def batch(size: Size) -> Batch:
-    """Images (count, 3, edge, edge) with levels 0..255: neighboring cuttings of one sheet."""
+    """Images (count, 3, edge, edge) with pixel values 0..255: neighboring crops of one sheet."""
     if size.count == 1:
         return sheet(size.edge, size.edge)[np.newaxis]
     across = math.isqrt(size.count - 1) + 1
     down = -(-size.count // across)
     cut = sheet(down * size.edge, across * size.edge).reshape(3, down, size.edge, across, size.edge)
-    cuttings = cut.transpose(1, 3, 0, 2, 4).reshape(-1, 3, size.edge, size.edge)
-    return np.ascontiguousarray(cuttings[: size.count])
+    crops = cut.transpose(1, 3, 0, 2, 4).reshape(-1, 3, size.edge, size.edge)
+    return np.ascontiguousarray(crops[: size.count])

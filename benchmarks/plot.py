@@ -1,4 +1,4 @@
-"""The report as a picture: time over Pillow's, one panel a size, one bar a contestant."""
+"""The report as a picture: time over Pillow's, one panel per size, one bar per contestant."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +37,8 @@ def draw(report: Report, path: Path) -> None:
         f"JPEG at quality {report['quality']}, {report['subsampling']}: time over Pillow's encode + decode",
         x=0.012, ha="left", fontsize=13, color=INK,
     )  # fmt: skip
-    whose = [Patch(color=OURS, label="pyjpegdiff"), Patch(color=PEER, label="others")]
-    figure.legend(handles=whose, loc="upper right", ncols=2, frameon=False, labelcolor=INK)
+    handles = [Patch(color=OURS, label="pyjpegdiff"), Patch(color=PEER, label="others")]
+    figure.legend(handles=handles, loc="upper right", ncols=2, frameon=False, labelcolor=INK)
     figure.text(0.012, 0.012, _caption(report), fontsize=7.5, color=FAINT)
     figure.tight_layout(rect=(0, 0.03, 1, 0.99))
     figure.savefig(path, dpi=150)
@@ -46,11 +46,11 @@ def draw(report: Report, path: Path) -> None:
 
 
 def _rows(report: Report) -> list[str]:
-    """Names from top to bottom; group titles stand among them."""
+    """The names from top to bottom, each group after its title."""
     measured = {name for size in report["sizes"].values() for name in size["measured"]} - {PILLOW.name}
     rows: list[str] = []
     for group in GROUPS:
-        names = [name for name, of in report["groups"].items() if of == group and name in measured]
+        names = [name for name, its_group in report["groups"].items() if its_group == group and name in measured]
         rows += [group, *names] if names else []
     return rows
 
@@ -61,7 +61,7 @@ def _panel(axis: Any, size: SizeReport, rows: Sequence[str]) -> None:
             continue
         ratio = size["measured"][name]["ratio"]
         color = PEER if name in CONTESTANTS and CONTESTANTS[name].is_peer else OURS
-        # From Pillow's own time, so that faster than Pillow is to the left.
+        # The bar starts at Pillow's time, so that bars of faster contestants go to the left.
         axis.barh(place, ratio - 1, left=1, height=0.72, color=color)
         axis.annotate(
             f"{ratio:.{2 if ratio < 1 else 1 if ratio < 10 else 0}f}", (max(ratio, 1), place), (4, 0),

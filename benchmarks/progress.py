@@ -1,4 +1,4 @@
-"""Tells on stderr what is going on, since stdout is for the result."""
+"""Progress messages on stderr, because stdout is for the result."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ _start = time.monotonic()
 
 
 def progress(message: str, *, fleeting: bool = False) -> None:
-    """Show a message; a fleeting one is overwritten by the next, and left out where nothing can be overwritten."""
+    """Show a message. The next one overwrites a fleeting message, which is shown only on a terminal."""
     terminal = sys.stderr.isatty()
     if fleeting and not terminal:
         return

@@ -1,4 +1,4 @@
-"""The report that a run leaves behind, and its file."""
+"""The report of a run, and its file."""
 
 import json
 import math
@@ -10,17 +10,17 @@ FORMAT = "pyjpegdiff-benchmarks 1"
 
 
 class Measured(TypedDict):
-    """Of one contestant at one size."""
+    """The measurement of one contestant at one size."""
 
     milliseconds: float
     ratio: float
-    """Of time to Pillow's."""
+    """The time, divided by Pillow's."""
     megapixels_per_second: float
     rounds: int
 
 
 class SizeReport(TypedDict):
-    """Of one size."""
+    """The measurements at one size."""
 
     label: str
     count: int
@@ -30,7 +30,7 @@ class SizeReport(TypedDict):
 
 
 class MemoryReport(TypedDict):
-    """Peak memory over the size of the float32 image."""
+    """Peak memory, divided by the size of the float32 image."""
 
     edge: int
     factors: dict[str, float]
@@ -38,12 +38,12 @@ class MemoryReport(TypedDict):
 
 
 class Report(TypedDict):
-    """Of a whole run; sizes and contestants by their names."""
+    """A whole run; the names of sizes and contestants are keys."""
 
     format: str
     environment: dict[str, Any]
     one_process: bool
-    """Whether contestants shared a process, where one's freed memory speeds up another."""
+    """Whether the contestants shared one process, where the freed memory of one speeds up another."""
     quality: int
     subsampling: str
     groups: dict[str, str]
@@ -55,7 +55,7 @@ class Report(TypedDict):
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file, which appears under its name once it is complete, or not at all."""
+    """Let ``write`` write a file completely, or not at all: it gets its name only after it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
@@ -72,13 +72,13 @@ def save(report: Report, path: Path) -> None:
 
 
 def load(path: Path) -> Report:
-    """Read what `save` wrote; a `ValueError` says what is wrong with another file."""
+    """Read a file of `save`; for another file, a `ValueError` says what is wrong."""
     try:
         report: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise ValueError(f"{path}: is no report of this benchmark (format {FORMAT!r})")
+        raise ValueError(f"{path}: is not a report of this benchmark (format {FORMAT!r})")
     try:
         ratios = [measured["ratio"] for size in report["sizes"].values() for measured in size["measured"].values()]
         _ = report["one_process"], [size["failed"].items() for size in report["sizes"].values()]

@@ -1,4 +1,4 @@
-"""Interleaved timing: what the machine does meanwhile meets all contestants alike."""
+"""Interleaved timing: other work on the machine affects all contestants equally."""
 
 import random
 import statistics
@@ -12,17 +12,17 @@ FEWEST = 3
 
 
 class Timing(NamedTuple):
-    """Of one contestant at one size."""
+    """The timing of one contestant at one size."""
 
     seconds: float
     """Median over its rounds."""
     ratio: float
-    """Median over its rounds of its time by the baseline's in the same round."""
+    """Median over its rounds of its time, divided by the baseline's time in the same round."""
     rounds: int
 
 
 def warm_up(starts: Mapping[str, Callable[[], Timer]]) -> tuple[dict[str, Timer], dict[str, str]]:
-    """Start timers and call each once, for caches, compilers and first pages; also, why others cannot take part."""
+    """Start the timers, and call each once to warm up caches, compilers and memory; also returns why others failed."""
     timers: dict[str, Timer] = {}
     failed: dict[str, str] = {}
     for name, start in starts.items():
@@ -30,7 +30,7 @@ def warm_up(starts: Mapping[str, Callable[[], Timer]]) -> tuple[dict[str, Timer]
         try:
             timer = start()
             timer()
-        except Exception as error:  # whatever one contestant does, the others go on
+        except Exception as error:  # the others continue, whatever error one contestant raises
             failed[name] = describe(error)
         else:
             timers[name] = timer
@@ -40,8 +40,9 @@ def warm_up(starts: Mapping[str, Callable[[], Timer]]) -> tuple[dict[str, Timer]
 def measure(timers: Mapping[str, Timer], baseline: str, repeat: int, budget: float) -> dict[str, Timing]:
     """Call all timers in rounds.
 
-    In a round each is called at most once, in shuffled order, and the baseline always. A call that would take longer
-    than ``budget`` seconds over ``repeat`` rounds takes part in fewer, spread evenly, but not in fewer than `FEWEST`.
+    In a round each timer is called at most once, in random order; the baseline takes part in every round. A call that
+    would take longer than ``budget`` seconds over ``repeat`` rounds takes part in fewer rounds, spread evenly, but at
+    least in `FEWEST`.
     """
     shuffler = random.Random(0)
     taken: dict[str, dict[int, float]] = {name: {} for name in timers}
@@ -67,7 +68,7 @@ def _plan(seconds: float, repeat: int, budget: float) -> int:
 
 
 def _takes_part(at: int, planned: int, rounds: int) -> bool:
-    """``planned`` of the rounds, the first among them."""
+    """True for ``planned`` of the rounds, including the first."""
     return at == 0 or at * planned // rounds > (at - 1) * planned // rounds
 
 

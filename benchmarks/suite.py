@@ -25,8 +25,8 @@ def run(
     one_process: bool,
     memory_edge: int | None,
 ) -> Report:
-    """Measure; ``repeat`` and ``budget`` as in `rounds.measure`, no memory where ``memory_edge`` is None."""
-    described = environment()  # before the load is our own
+    """Measure; ``repeat`` and ``budget`` as in `rounds.measure`. Memory is not measured if ``memory_edge`` is None."""
+    described = environment()  # before the benchmark itself causes load
     missing = {c.name: "not installed: " + ", ".join(c.missing()) for c in contestants if c.missing()}
     present = [contestant for contestant in contestants if contestant.name not in missing]
     measured = {size.name: run_size(size, present, repeat, budget, one_process) for size in sizes}
@@ -47,14 +47,14 @@ def run(
 def run_size(
     size: Size, contestants: Sequence[Contestant], repeat: int, budget: float, one_process: bool
 ) -> SizeReport:
-    """Time all contestants that take this size."""
+    """Time all contestants that take part at this size."""
     progress(size.label)
     taking = [contestant for contestant in contestants if contestant.takes_huge or not size.huge]
     with ExitStack() as stack:
         start = _starter_here(size) if one_process else _starter_of_workers(size, stack)
         timers, failed = warm_up({contestant.name: partial(start, contestant) for contestant in taking})
         if PILLOW.name in failed:
-            raise RuntimeError(f"Pillow, which all are compared with, failed: {failed[PILLOW.name]}")
+            raise RuntimeError(f"Pillow, the baseline, failed: {failed[PILLOW.name]}")
         timings = measure(timers, PILLOW.name, repeat, budget)
     return {
         "label": size.label,
@@ -75,7 +75,7 @@ def _starter_of_workers(size: Size, stack: ExitStack) -> Callable[[Contestant], 
 
 
 def run_memory(edge: int, contestants: Sequence[Contestant]) -> MemoryReport:
-    """Peak memory of all contestants, each in a fresh process."""
+    """Peak memory of all contestants, each in a new process."""
     factors: dict[str, float] = {}
     failed: dict[str, str] = {}
     for contestant in contestants:

@@ -7,8 +7,8 @@ from benchmarks.results import MemoryReport, Report, SizeReport
 
 
 def render(report: Report) -> str:
-    """All of it, for the terminal."""
-    processes = "all in one" if report["one_process"] else "one for each contestant and size"
+    """The whole report as text."""
+    processes = "one for all" if report["one_process"] else "one per contestant and size"
     parts = [f"{header(report['environment'])}\nprocesses: {processes}"]
     parts += ["\n".join(_size(size, report["groups"])) for size in report["sizes"].values()]
     if report["memory"]:
@@ -23,7 +23,7 @@ def render(report: Report) -> str:
 
 
 def columns(head: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines, the first column to the left and the others to the right."""
+    """Lines of a table: the first column is aligned to the left, the others to the right."""
     lines = [*head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]

@@ -1,4 +1,4 @@
-"""Calls of differentiable JPEG in torch, all of which take (image, quality, luma table, chroma table)."""
+"""Calls of differentiable JPEG in torch; every codec has the arguments (image, quality, luma table, chroma table)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,34 +6,34 @@ from typing import Any
 from benchmarks.calls import Build, Call, parameters
 from benchmarks.photos import Batch
 
-Code = Callable[..., Any]
+Codec = Callable[..., Any]
 
 
-def forward(load: Callable[[], Code], white: float = 255.0, device: str = "cpu") -> Build:
-    """The function alone; ``load`` imports it, ``white`` is its data range."""
+def forward(load: Callable[[], Codec], white: float = 255.0, device: str = "cpu") -> Build:
+    """Only the function; ``load`` imports it, ``white`` is its data range."""
 
     def build(batch: Batch) -> Call:
-        code = load()
+        codec = load()
         image, quality, table_y, table_c = _tensors(batch, white, device)
-        return lambda: code(image, quality, table_y, table_c)
+        return lambda: codec(image, quality, table_y, table_c)
 
     return build
 
 
-def backward(load: Callable[[], Code], white: float = 255.0, device: str = "cpu") -> Build:
-    """The function and its gradients to image, quality and tables."""
+def backward(load: Callable[[], Codec], white: float = 255.0, device: str = "cpu") -> Build:
+    """The function and its gradients with respect to image, quality and tables."""
 
     def build(batch: Batch) -> Call:
         import torch
 
-        code = load()
+        codec = load()
         tensors = _tensors(batch, white, device)
         cotangent = tensors[0].clone()
         inputs = [tensor.requires_grad_() for tensor in tensors]
 
         def call() -> object:
-            coded = code(*inputs)
-            return coded, torch.autograd.grad(coded, inputs, cotangent)
+            result = codec(*inputs)
+            return result, torch.autograd.grad(result, inputs, cotangent)
 
         return call
 

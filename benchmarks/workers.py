@@ -1,9 +1,9 @@
-"""A process for each contestant, which is stopped while others are measured.
+"""One process per contestant, which is stopped while others are measured.
 
-In one process contestants would change each other's figures: glibc keeps more memory for reuse once large arrays have
-been freed, whoever freed them, and array code that allocates much was seen to run 3.5 times as fast for it. Processes
-that merely wait would do so, too: the threads of OpenBLAS and OpenMP go on spinning for a while after a call, and were
-seen to slow down others to a third.
+In one process, contestants would change each other's figures: after large arrays have been freed by anyone, glibc keeps
+more memory for reuse, which made array code with many allocations 3.5 times as fast in one measurement. Processes that
+only wait would also change the figures: the threads of OpenBLAS and OpenMP spin for a while after a call, which slowed
+others down to a third of their speed.
 """
 
 import ctypes
@@ -19,15 +19,15 @@ from benchmarks.photos import Size, batch
 
 
 class Worker:
-    """Times a contestant in a fresh process; calling it gives seconds."""
+    """Times a contestant in a new process; calling it returns seconds."""
 
     def __init__(self, name: str, size: Size) -> None:
-        # Not forked: a fork would inherit this process's memory and its allocator's habits.
+        # Not forked: a fork would inherit the memory of this process and the state of its allocator.
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(name, size, theirs), daemon=True)
+        self._pipe, child_pipe = context.Pipe()
+        self._process = context.Process(target=_serve, args=(name, size, child_pipe), daemon=True)
         self._process.start()
-        theirs.close()
+        child_pipe.close()
 
     def __call__(self) -> float:
         """Time one call."""
@@ -55,21 +55,21 @@ class Worker:
 
 
 def _serve(name: str, size: Size, pipe: "Connection[float | str, bool]") -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's closing of the pipe ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process ends when its parent closes the pipe
     _die_with_parent()
     try:
         timer = None
-        while pipe.recv():  # asked first, so that the parent hears of whatever goes wrong
+        while pipe.recv():  # receive first, so that the parent gets an error of building as an answer
             timer = timer or timed(CONTESTANTS[name].build(batch(size)))
             pipe.send(timer())
     except (EOFError, BrokenPipeError):
         pass
-    except Exception as error:  # to be told by the parent
+    except Exception as error:  # the parent raises it
         pipe.send(describe(error))
 
 
 def _die_with_parent() -> None:
-    # Stopped, it could not see a killed parent's pipe close, and would stay for ever.
+    # A stopped process does not notice that a killed parent's pipe is closed, and would remain forever.
     if sys.platform == "linux":
         set_parent_death_signal = 1  # of <linux/prctl.h>
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

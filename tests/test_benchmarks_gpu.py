@@ -1,4 +1,4 @@
-"""The benchmark on a GPU: what it makes of times and bytes, with the host in the place of a device."""
+"""The benchmark for GPUs: what it computes from times and bytes, with the host instead of a device."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ SIZES = [Size("small", 2, 32)]
 
 
 class Host:
-    """A gauge of calls that say by themselves how long they take, in units of a copy."""
+    """A gauge for calls that return the seconds that they are said to take."""
 
     def described(self):
         return {"name": "host"}
@@ -34,22 +34,22 @@ class Host:
         return 5 * images.nbytes
 
 
-def lasting(bytes_a_pixel):
-    return lambda images: lambda: bytes_a_pixel * images.size / 3 / 1e12
+def call_lasting(bytes_per_pixel):
+    return lambda images: lambda: bytes_per_pixel * images.size / 3 / 1e12
 
 
 @pytest.fixture(scope="module")
 def report():
     contestants = [
-        Contestant("one", FORWARD, lasting(36)),
-        Contestant("two", BACKWARD, lasting(72)),
+        Contestant("one", FORWARD, call_lasting(36)),
+        Contestant("two", BACKWARD, call_lasting(72)),
         Contestant("broken", FORWARD, lambda images: lambda: 1 / 0),
         Contestant("absent", FORWARD, None, needs=("no_such_module",)),
     ]
     return gpu.run(SIZES, contestants, Host(), repeat=3)
 
 
-def test_ratios_are_over_moving_what_must_be_moved(report):
+def test_ratios_are_relative_to_moving_the_fewest_bytes(report):
     (size,) = report["sizes"].values()
     assert size["bandwidth"] == pytest.approx(1e12)
     assert {name: found["ratio"] for name, found in size["measured"].items()} == pytest.approx({"one": 1.5, "two": 1.5})
@@ -59,13 +59,13 @@ def test_ratios_are_over_moving_what_must_be_moved(report):
     assert json.loads(json.dumps(report)) == report
 
 
-def test_table_has_all_of_it(report):
+def test_table_has_the_whole_report(report):
     text = gpu.render(report)
     for line in ("2 of 32x32", "broken FAILED", "absent: not installed", "1.00 TB/s", "memory 6 times the batch"):
         assert line in text
 
 
-def test_without_a_gpu_it_says_so_and_fails():
+def test_without_a_gpu_it_fails_with_a_message():
     if not isinstance(gpu.find_gauge(), str):
         pytest.skip("there is a GPU")
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu"]
@@ -83,7 +83,7 @@ def test_wrong_options_are_named(arguments, capsys):
     assert arguments[0].removesuffix("s") in capsys.readouterr().err
 
 
-def test_wish_for_fused_kernels_holds_during_the_call_alone(monkeypatch):
+def test_the_choice_of_fused_kernels_holds_only_during_the_call(monkeypatch):
     seen = []
 
     def build(images):
@@ -101,6 +101,6 @@ def test_wish_for_fused_kernels_holds_during_the_call_alone(monkeypatch):
 def test_contestants_on_torch_run_on_the_device_they_are_given():
     pytest.importorskip("torch")
     images = np.full((1, 3, 16, 16), 100, np.float32)
-    coded = ours.torch_forward(device="cpu")(images)()
-    assert coded.shape == images.shape
+    result = ours.torch_forward(device="cpu")(images)()
+    assert result.shape == images.shape
     assert ours.torch_forward(device="meta")(images)().device.type == "meta"
