@@ -1,4 +1,4 @@
-"""What JPEG does to a photo, and what its gradients say: a table, and a picture.
+"""Show the effect of JPEG on a photo, and the gradients of the error, in a table and a picture.
 
 python examples/demo.py [IMAGE] [--out demo.png]
 """
@@ -37,8 +37,8 @@ Numbers = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A photo at one quality, and the gradients of its mean squared error."""
+class RoundTrip:
+    """A photo after JPEG at one quality, and the gradients of its mean squared error."""
 
     quality: int
     image: Pixels
@@ -46,11 +46,11 @@ class Coded:
     psnr: float
     psnr_to_pillow: float
     unlike_pillow: int
-    slopes: dict[str, Numbers]
+    gradients: dict[str, Numbers]
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """Say what is wrong, and leave."""
+    """Print what is wrong, and exit."""
     print(f"demo.py: error: {message}", file=sys.stderr)
     raise SystemExit(status)
 
@@ -66,44 +66,46 @@ def read(path: Path | None) -> Pixels:
     return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
 
 
-def code(photo: Pixels, quality: int) -> Coded:
-    """Code a photo as Pillow does, and pull the error back to all that has a part in it."""
+def round_trip(photo: Pixels, quality: int) -> RoundTrip:
+    """Compress and decompress a photo as Pillow does, and compute the gradients of the error."""
     original = photo.astype(np.float32)
-    coded, vjp = diff_jpeg_coding_vjp(original, quality, ste=True, wrt=WRT, channel_axis=-1)
-    gradients = vjp(2 * (coded - original) / original.size)
-    slopes: dict[str, Numbers] = {name: getattr(gradients, name) for name in WRT}
-    slopes["image_rgb"] = np.linalg.norm(slopes["image_rgb"], axis=-1)
+    result, vjp = diff_jpeg_coding_vjp(original, quality, ste=True, wrt=WRT, channel_axis=-1)
+    cotangents = vjp(2 * (result - original) / original.size)
+    gradients: dict[str, Numbers] = {name: getattr(cotangents, name) for name in WRT}
+    gradients["image_rgb"] = np.linalg.norm(gradients["image_rgb"], axis=-1)
 
     file = io.BytesIO()
     Image.fromarray(photo).save(file, "JPEG", quality=quality)
     pillow = np.asarray(Image.open(file))
     exact = diff_jpeg_coding(photo, quality, arithmetic="libjpeg", channel_axis=-1)
-    unlike, image = int((exact != pillow).sum()), coded.round().astype(np.uint8)
-    return Coded(quality, image, len(file.getvalue()) / 1000, psnr(coded, photo), psnr(coded, pillow), unlike, slopes)
+    unlike, image = int((exact != pillow).sum()), result.round().astype(np.uint8)
+    kilobytes = len(file.getvalue()) / 1000
+    return RoundTrip(quality, image, kilobytes, psnr(result, photo), psnr(result, pillow), unlike, gradients)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def show(results: list[Coded]) -> None:
-    """Print a row for each quality."""
-    print("            PSNR in dB to      gradient of the mean squared error by       samples unlike Pillow")
+def show(results: list[RoundTrip]) -> None:
+    """Print one row per quality."""
+    print("            PSNR in dB to      gradient of the MSE with respect to         samples unlike Pillow")
     print("quality   original   Pillow      quality   |luma table|   |chroma table|    in libjpeg arithmetic")
     for r in results:
-        quality, luma, chroma = (r.slopes[name] for name in WRT[1:])
-        slopes = f"{float(quality):+11.3e}{np.linalg.norm(luma):15.3e}{np.linalg.norm(chroma):17.3e}"
-        print(f"{r.quality:7}{r.psnr:11.2f}{r.psnr_to_pillow:9.2f}  {slopes}{r.unlike_pillow:25}")
+        quality, luma, chroma = (r.gradients[name] for name in WRT[1:])
+        numbers = f"{float(quality):+11.3e}{np.linalg.norm(luma):15.3e}{np.linalg.norm(chroma):17.3e}"
+        print(f"{r.quality:7}{r.psnr:11.2f}{r.psnr_to_pillow:9.2f}  {numbers}{r.unlike_pillow:25}")
 
 
-def check(photo: Pixels, results: list[Coded]) -> None:
-    """Leave if a gradient is zero that must not be."""
-    # Where nothing is lost, nothing can be won; and gray has no chroma coefficients that a table could change.
+def check(photo: Pixels, results: list[RoundTrip]) -> None:
+    """Exit if a gradient is zero that must not be zero."""
+    # Zero is right where there is no error, and for the chroma table of a photo without chroma coefficients.
     flat, gray = (bool(np.ptp(photo, axis=axis).max() <= 8) for axis in ((0, 1), 2))
     for r in results:
         for name in WRT[1:]:
-            none_due = flat or math.isinf(r.psnr) or (gray and name == "quantization_table_c")
-            if not (np.isfinite(r.slopes[name]).all() and (none_due or r.slopes[name].any())):
-                fail(f"at quality {r.quality} the gradient by {name} is zero or not finite, which is a bug", 1)
+            may_be_zero = flat or math.isinf(r.psnr) or (gray and name == "quantization_table_c")
+            gradient = r.gradients[name]
+            if not (np.isfinite(gradient).all() and (may_be_zero or gradient.any())):
+                fail(f"bug: at quality {r.quality} the gradient with respect to {name} is zero or not finite", 1)
 
 
 # --- the picture ------------------------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ def heading(ax: Axes, title: str, text: str) -> None:
 
 
 def legend(ax: Axes, title: str, text: str, scale: ScalarMappable, **options: Any) -> None:
-    """What a row shows, and in which colors."""
+    """The title of a row, and its color scale."""
     ax.text(0.93, 0.6, title, ha="right", va="bottom", size=14, weight="bold")
     ax.text(0.93, 0.57, text, ha="right", va="top", size=12, color=MUTED, linespacing=1.4)
     bar = ax.inset_axes((0.2, 0.22, 0.73, 0.05))
@@ -124,8 +126,8 @@ def legend(ax: Axes, title: str, text: str, scale: ScalarMappable, **options: An
     bar.minorticks_off()
 
 
-def draw(photo: Pixels, results: list[Coded]) -> Figure:
-    """Original and qualities side by side: the whole, a detail, the error, and the gradients."""
+def draw(photo: Pixels, results: list[RoundTrip]) -> Figure:
+    """The original and all qualities side by side: the whole, a detail, the error, and the gradients."""
     aspect = float(np.clip(photo.shape[0] / photo.shape[1], 0.6, 1.6))
     heights = [aspect, 1, aspect, aspect, 1]
     figure = Figure(figsize=(18, 3 * sum(heights) + 0.85))
@@ -150,29 +152,29 @@ def draw(photo: Pixels, results: list[Coded]) -> Figure:
 
     maps = [
         [shrink(abs(r.image.astype(np.float32) - photo).mean(axis=-1)) for r in results],
-        [shrink(r.slopes["image_rgb"]) for r in results],
-        [r.slopes["quantization_table_y"] for r in results],
+        [shrink(r.gradients["image_rgb"]) for r in results],
+        [r.gradients["quantization_table_y"] for r in results],
     ]
-    # Error and slope have few and far outliers; a scale that reached them would leave all else dark.
-    error, slope, _ = (max(float(np.quantile(m, 0.995)) for m in row) or 1.0 for row in maps)
+    # Error and gradient have a few large outliers; a scale up to their values would leave everything else dark.
+    error, gradient, _ = (max(float(np.quantile(m, 0.995)) for m in row) or 1.0 for row in maps)
     step = max(float(abs(m).max()) for m in maps[2]) or 1.0
     scales = [
         ScalarMappable(PowerNorm(0.5, 0, error), "magma"),
-        ScalarMappable(LogNorm(slope / 300, slope, clip=True), "viridis"),
+        ScalarMappable(LogNorm(gradient / 300, gradient, clip=True), "viridis"),
         ScalarMappable(SymLogNorm(step / 1e4, vmin=-step, vmax=step), "RdBu_r"),
     ]
     for row, images, scale in zip(axes[2:, 1:], maps, scales, strict=True):
         for ax, values in zip(row, images, strict=True):
             ax.imshow(values, norm=scale.norm, cmap=scale.cmap)
-    legend(axes[2, 0], "error", "magnitude, of 255 levels\n(mean over R, G, B)", scales[0], extend="max")
-    legend(axes[3, 0], "gradient by image", "of the mean squared error\n(norm over R, G, B)", scales[1], extend="both")
+    legend(axes[2, 0], "error", "magnitude in pixel values\n(mean over R, G, B)", scales[0], extend="max")
+    legend(axes[3, 0], "gradient: image", "of the mean squared error\n(norm over R, G, B)", scales[1], extend="both")
     ticks = 10.0 ** math.floor(math.log10(step)) * np.array([-1, 0, 1])
-    legend(axes[4, 0], "gradient by luma table", "of the mean squared error\n(8 x 8 steps)", scales[2], ticks=ticks)
+    legend(axes[4, 0], "gradient: luma table", "of the mean squared error\n(8 x 8 steps)", scales[2], ticks=ticks)
     return figure
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a picture whole or not at all."""
+    """Write a picture completely or not at all."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     write_whole(path, picture.getvalue())
@@ -180,25 +182,31 @@ def save(figure: Figure, path: Path) -> None:
 
 def main() -> None:
     """Run as a script."""
-    parser = argparse.ArgumentParser(description="What JPEG does to a photo, and what its gradients say.")
-    parser.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="any file Pillow reads; else an astronaut")
+    parser = argparse.ArgumentParser(description="Show the effect of JPEG on a photo, and the gradients of the error.")
+    parser.add_argument(
+        "image",
+        nargs="?",
+        type=Path,
+        metavar="IMAGE",
+        help="any file that Pillow reads (default: a photo of an astronaut)",
+    )
     parser.add_argument("--out", type=Path, default=Path("demo.png"), help="the picture, a PNG (default: %(default)s)")
     given = parser.parse_args()
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
         photo = read(given.image)
     except UnreadableError as error:
         fail(f"cannot read {given.image}: {error}", 2)
     if given.image and given.out.exists() and given.out.samefile(given.image):
         fail(f"{given.out} would replace the photo; name another file with --out", 2)
-    results = [code(photo, quality) for quality in QUALITIES]
+    results = [round_trip(photo, quality) for quality in QUALITIES]
     show(results)
     check(photo, results)
     try:
         save(draw(photo, results), given.out)
     except OSError as error:
         fail(f"cannot write {given.out}: {error.strerror or error}", 2)
-    print(f"Wrote {given.out} in {time.perf_counter() - began:.1f} s.")
+    print(f"Wrote {given.out} in {time.perf_counter() - start:.1f} s.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The demonstration, run as its users do: in a fresh interpreter, where a warning is an error."""
+"""The demonstration, run as users run it: in a new interpreter, where a warning is an error."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
 QUALITIES = [5, 25, 50, 75, 95]
-# As `python demo.py` would, and fail if torch came in on the way.
+# The same as `python demo.py`, and an error if it imports torch.
 RUN = """
 import runpy, sys
 try:
