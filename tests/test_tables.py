@@ -6,7 +6,7 @@ from PIL import Image
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE, ZIGZAG
 
 
-def test_tables_are_those_pillow_writes_at_quality_50():
+def test_tables_equal_those_that_pillow_writes_at_quality_50():
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=50)
     written = Image.open(buffer).quantization
@@ -14,7 +14,7 @@ def test_tables_are_those_pillow_writes_at_quality_50():
     np.testing.assert_array_equal(np.reshape(written[1], (8, 8)), CHROMINANCE)
 
 
-def test_zigzag_is_the_order_in_the_file():
+def test_zigzag_equals_the_order_in_the_file():
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "JPEG", quality=50)
     data = buffer.getvalue()

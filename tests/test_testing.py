@@ -11,7 +11,17 @@ def square(factor, shape=None):
 
 
 def test_right_vjp_passes():
-    assert_vjp(square(2), X)
+    cotangents = []
+
+    def square_vjp(x):
+        def vjp(v):
+            cotangents.append(v)
+            return (2 * x * v,)
+
+        return x * x, vjp
+
+    assert_vjp(square_vjp, X, directions=5)
+    assert [v.shape for v in cotangents] == [X.shape] * 5
 
 
 def test_vjp_off_by_a_millionth_fails_with_both_products():
@@ -24,8 +34,16 @@ def test_vjp_of_the_wrong_shape_fails():
         assert_vjp(square(2, shape=(1, 3)), X)
 
 
-def test_input_nobody_asked_for_is_passed_over():
-    assert_vjp(lambda x, y: (x * y, lambda v: (v * y, None)), X, X)
+def test_input_without_a_cotangent_is_skipped():
+    points = []
+
+    def product_vjp(x, y):
+        points.append((x, y))
+        return x * y, lambda v: (v * y, None)
+
+    assert_vjp(product_vjp, X, X, directions=1)
+    assert [np.array_equal(x, X) for x, _ in points] == [True, False, False]
+    assert [np.array_equal(y, X) for _, y in points] == [True, True, True]
 
 
 def test_adjoint():
