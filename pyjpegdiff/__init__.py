@@ -1,5 +1,6 @@
 """Differentiable JPEG for every array library."""
 
+from pyjpegdiff import backends
 from pyjpegdiff.api import (
     diff_jpeg_coding,
     diff_jpeg_coding_vjp,
@@ -9,12 +10,15 @@ from pyjpegdiff.api import (
     jpeg_encode_vjp,
 )
 from pyjpegdiff.backends.threads import get_num_threads, set_num_threads
-from pyjpegdiff.coefficients import Coefficients
+from pyjpegdiff.data_range import DataRangeWarning
+from pyjpegdiff.results import Coefficients
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Coefficients",
+    "DataRangeWarning",
+    "backends",
     "diff_jpeg_coding",
     "diff_jpeg_coding_vjp",
     "get_num_threads",

@@ -5,11 +5,11 @@ from types import ModuleType
 
 from array_api_compat import is_torch_array
 
-from pyjpegdiff import arguments
-from pyjpegdiff.checks import library
-from pyjpegdiff.coefficients import Coefficients
-from pyjpegdiff.differentiation import CODE, DECODE, ENCODE, CodingGradients, DecodingGradients, differentiate
-from pyjpegdiff.spec import Array, Rounding
+from pyjpegdiff import arguments, execution
+from pyjpegdiff.arguments import library_of
+from pyjpegdiff.operations import CODE, DECODE, ENCODE
+from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
+from pyjpegdiff.types import Array, Rounding
 
 
 def diff_jpeg_coding(
@@ -106,9 +106,7 @@ def diff_jpeg_coding(
     given = locals()
     if is_torch_array(image_rgb):
         return _torch().diff_jpeg_coding(**given)
-    call = arguments.coding(library("image_rgb", image_rgb), **given)
-    image, _ = differentiate(CODE, call, ())
-    return image
+    return execution.run(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
 
 def diff_jpeg_coding_vjp(
@@ -173,8 +171,7 @@ def diff_jpeg_coding_vjp(
     given = {name: value for name, value in locals().items() if name != "wrt"}
     if is_torch_array(image_rgb):
         return _torch().diff_jpeg_coding_vjp(**given, wrt=wrt)
-    call = arguments.coding(library("image_rgb", image_rgb), **given)
-    return differentiate(CODE, call, arguments.wanted(wrt, CODE.arguments, call))
+    return execution.run_with_vjp(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
 
 def jpeg_encode(
@@ -226,8 +223,7 @@ def jpeg_encode(
     given = locals()
     if is_torch_array(image_rgb):
         return _torch().jpeg_encode(**given)
-    coefficients, _ = differentiate(ENCODE, arguments.coding(library("image_rgb", image_rgb), **given), ())
-    return coefficients
+    return execution.run(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
 
 def jpeg_encode_vjp(
@@ -284,8 +280,7 @@ def jpeg_encode_vjp(
     given = {name: value for name, value in locals().items() if name != "wrt"}
     if is_torch_array(image_rgb):
         return _torch().jpeg_encode_vjp(**given, wrt=wrt)
-    call = arguments.coding(library("image_rgb", image_rgb), **given)
-    return differentiate(ENCODE, call, arguments.wanted(wrt, ENCODE.arguments, call))
+    return execution.run_with_vjp(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
 
 def jpeg_decode(
@@ -339,8 +334,7 @@ def jpeg_decode(
     given = locals()
     if is_torch_array(getattr(coefficients, "y", None)):
         return _torch().jpeg_decode(**given)
-    image, _ = differentiate(DECODE, arguments.decoding(None, **given), ())
-    return image
+    return execution.run(DECODE, arguments.decoding(None, **given))
 
 
 def jpeg_decode_vjp(
@@ -391,8 +385,7 @@ def jpeg_decode_vjp(
     given = {name: value for name, value in locals().items() if name != "wrt"}
     if is_torch_array(getattr(coefficients, "y", None)):
         return _torch().jpeg_decode_vjp(**given, wrt=wrt)
-    call = arguments.decoding(None, **given)
-    return differentiate(DECODE, call, arguments.wanted(wrt, DECODE.arguments, call))
+    return execution.run_with_vjp(DECODE, arguments.decoding(None, **given), wrt)
 
 
 def _torch() -> ModuleType:

@@ -1,32 +1,64 @@
-"""The face's arguments, checked once and brought into canonical form; inside, inputs are trusted."""
+"""Public arguments -> a checked `Call`. From here on, inputs are trusted."""
 
+from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 
-from pyjpegdiff import checks
-from pyjpegdiff.checks import Library
-from pyjpegdiff.coefficients import Coefficients
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj, is_dask_array, is_jax_array, to_device
+
+from pyjpegdiff import arrays, backends, checks
+from pyjpegdiff.data_range import warn_of_unit_range
 from pyjpegdiff.layout import Layout
-from pyjpegdiff.spec import Array, Namespace, Rounding, Spec
+from pyjpegdiff.operations import CORE_SHAPES
+from pyjpegdiff.results import Coefficients
+from pyjpegdiff.spec import Plan, Spec
+from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.sampling import padded_size
-from pyjpegdiff.stages.surrogates import FLOORINGS
-from pyjpegdiff.transforms import CODING_INPUTS, DECODING_INPUTS
+from pyjpegdiff.stages.surrogates import FLOORINGS, ROUNDINGS
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
 
 ARITHMETICS = ("float", "libjpeg")
 SAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:4:0": (2, 1), "4:2:0": (2, 2)}
-"""Rows and columns of luma samples to one chroma sample."""
+"""Rows and columns of luma samples per chroma sample."""
+DEFAULTS: dict[str, Any] = {
+    "quantization_table_y": LUMINANCE, "quantization_table_c": CHROMINANCE, "color_matrix": MATRIX,
+    "color_offset": OFFSET,
+}  # fmt: skip
+
+
+class Library(NamedTuple):
+    """The array library of a call."""
+
+    xp: Namespace
+    owns: Callable[[object], bool]
+    """Whether something is one of its arrays."""
+    noun: str
+    """What to call those in a message."""
+    constant: Callable[..., Array] = arrays.constant
+    """``constant(xp, values, dtype, device)``: numbers as an array that nobody writes to."""
+    choose: Callable[[Spec, Namespace, Any], str] = backends.choose
+    """The name of the backend for these choices and a device."""
+
+
+class Origin(NamedTuple):
+    """What an argument was before it was brought to the image's device and batch axes."""
+
+    shape: Shape
+    device: Any
 
 
 class Call(NamedTuple):
-    """Checked arguments of a transform."""
+    """Checked arguments of an operation."""
 
     library: Library
-    spec: Spec
-    size: tuple[int, int]
+    plan: Plan
+    size: Size
     inputs: dict[str, Array]
-    """By name, in the transform's order and its canonical form."""
-    layout: Layout
-    forms: dict[str, tuple[Any, Any]]
-    """Dtype and device of each input's cotangent."""
+    """By name, in the operation's order."""
+    origins: dict[str, Origin]
+    """Of those inputs that are not the caller's arrays as they came."""
     subsampling: str | None
 
     @property
@@ -35,145 +67,220 @@ class Call(NamedTuple):
         return self.library.xp
 
 
-# --- the three calls --------------------------------------------------------------------------------------------------
+NUMPY = Library(
+    arrays.namespace(np.empty(0)), lambda other: isinstance(other, (np.ndarray, np.generic)), "numpy.ndarray"
+)
+
+
+def library_of(name: str, value: Any) -> Library:
+    """The library of an array."""
+    if isinstance(value, np.ndarray):
+        checks.plain(name, value)
+        return NUMPY
+    if not is_array_api_obj(value):
+        raise TypeError(
+            f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), "
+            f"got {checks.kind(value)}"
+        )
+    if is_dask_array(value) or (is_jax_array(value) and _is_tracer(value)):
+        raise NotImplementedError(
+            f"{name} is a {checks.kind(value)}: there is no adapter yet for Dask arrays and for JAX's tracers (inside "
+            "jit, grad, vmap), and without one gradients would silently be wrong. Pass concrete arrays, and use the "
+            "function that ends in _vjp for gradients"
+        )
+    namespace = array_namespace(value)
+    return Library(
+        namespace, lambda other: is_array_api_obj(other) and array_namespace(other) is namespace, checks.kind(value)
+    )
+
+
+def _is_tracer(value: Any) -> bool:
+    import jax
+
+    return isinstance(value, jax.core.Tracer)
+
+
+# --- the two kinds of calls -------------------------------------------------------------------------------------------
 
 
 def coding(
-    library: Library, image_rgb: Array, jpeg_quality: Array, quantization_table_y: Array = None,
-    quantization_table_c: Array = None, ste: bool = False, arithmetic: str = "float", subsampling: str = "4:2:0",
-    rounding: Rounding = "cubic", flooring: str | None = None, color_matrix: Array = None, color_offset: Array = None,
-    data_range: float | None = None, channel_axis: int | None = -3,
-) -> Call:  # fmt: skip
+    library: Library,
+    image_rgb: Array,
+    jpeg_quality: Array | float,
+    quantization_table_y: Array | None = None,
+    quantization_table_c: Array | None = None,
+    ste: bool = False,
+    *,
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
+) -> Call:
     """Arguments of code and encode."""
-    checks.owned(library, "image_rgb", image_rgb)
+    _check_array(library, "image_rgb", image_rgb)
     xp = library.xp
-    compute_dtype, dtype = checks.dtypes(xp, "image_rgb", image_rgb)
-    per_level = checks.per_level(xp, image_rgb, data_range)
-    channel_axis, channels = checks.channels(image_rgb, channel_axis)
-    layout = Layout(channel_axis, per_level, dtype, compute_dtype)
-    spec = _spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=channels == 1)
-    leading, size = checks.leading_and_size(image_rgb, channel_axis)
-    given = {
-        "jpeg_quality": jpeg_quality,
-        "quantization_table_y": quantization_table_y,
-        "quantization_table_c": quantization_table_c,
-        "color_matrix": color_matrix,
-        "color_offset": color_offset,
-    }
-    image = layout.enter(xp, image_rgb)
-    parameters = {
-        name: checks.parameter(library, name, value, CODING_INPUTS[name], leading, image)
-        for name, value in given.items()
-    }
-    inputs = {"image_rgb": image, **parameters}
-    if spec.sampling is None:
-        inputs = {name: inputs[name] for name in ("image_rgb", "jpeg_quality", "quantization_table_y")}
-    forms = {name: checks.form(xp, value, inputs["image_rgb"]) for name, value in given.items()}
-    forms["image_rgb"] = (dtype, image_rgb.device)
-    return Call(library, spec, size, inputs, layout, forms, None if spec.sampling is None else subsampling)
+    channel_axis, channels = checks.channels(tuple(image_rgb.shape), channel_axis)
+    if data_range is None and xp.isdtype(image_rgb.dtype, "integral") and image_rgb.dtype != xp.uint8:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"data_range must be given for image_rgb of dtype {image_rgb.dtype} (65535 where that is its white, 255 "
+            "where it holds 8-bit samples), got None"
+        )
+    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(xp, image_rgb.dtype))
+    canonical = layout.canonical_shape(tuple(image_rgb.shape))
+    size = checks.image_size(tuple(image_rgb.shape), canonical)
+    gray = channels == 1
+    spec = make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray)
+    if library is NUMPY and data_range is None:
+        warn_of_unit_range(image_rgb, stacklevel=3)  # type: ignore[arg-type]
+    inputs, origins = {"image_rgb": image_rgb}, {}
+    parameters = _Parameters(library, canonical[:-3], layout.compute_dtype, arrays.device(image_rgb), inputs, origins)
+    parameters.add("jpeg_quality", jpeg_quality)
+    parameters.add("quantization_table_y", quantization_table_y)
+    parameters.add("quantization_table_c", quantization_table_c, unused=gray)
+    parameters.add("color_matrix", color_matrix, unused=gray)
+    parameters.add("color_offset", color_offset, unused=gray)
+    plan = Plan(spec, layout, library.choose(spec, xp, parameters.device))
+    return Call(library, plan, size, inputs, origins, None if gray else subsampling)
 
 
 def decoding(
-    library: Library | None, coefficients: Coefficients, ste: bool = False, arithmetic: str = "float",
-    color_matrix: Array = None, color_offset: Array = None, data_range: float | None = None,
+    library: Library | None,
+    coefficients: Coefficients,
+    ste: bool = False,
+    *,
+    arithmetic: str = "float",
+    color_matrix: Array | None = None,
+    color_offset: Array | None = None,
+    data_range: float | None = None,
     channel_axis: int | None = -3,
-) -> Call:  # fmt: skip
+) -> Call:
     """Arguments of decode."""
     if not (isinstance(coefficients, tuple) and len(coefficients) == len(Coefficients._fields)):
         raise TypeError(
             f"coefficients must be Coefficients, as jpeg_encode returns them, got {checks.kind(coefficients)}"
         )
     coefficients = Coefficients(*coefficients)
-    y, gray = coefficients.y, coefficients.cb is None
-    library = library or checks.library("coefficients.y", y)
-    checks.owned(library, "coefficients.y", y)
-    xp = library.xp
-    compute_dtype, dtype = checks.dtypes(xp, "coefficients.y", y)
+    y, cb, cr, steps_y, steps_c, _, _ = coefficients
+    gray = cb is None
+    library = library or library_of("coefficients.y", y)
+    _check_array(library, "coefficients.y", y)
+    for name, value in (("cr", cr), ("steps_c", steps_c)) if gray else ():
+        if value is not None:
+            raise ValueError(
+                f"coefficients.{name} must be None where coefficients.cb is None (grayscale), got an array"
+            )
+    if y.ndim < 4:
+        raise ValueError(f"coefficients.y must have shape (..., rows, columns, 8, 8) of blocks, got {tuple(y.shape)}")
     if channel_axis is None and not gray:
         raise ValueError("channel_axis must be an axis, got None: these coefficients are those of a color image")
     if channel_axis is not None:
         channel_axis = checks.axis_from_end(channel_axis, y.ndim - 1)
-    layout = Layout(channel_axis, 255 / checks.data_range_(data_range), dtype, compute_dtype)
+    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(library.xp, y.dtype))
     subsampling = "4:2:0" if gray else coefficients.subsampling
-    spec = _spec(ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.")
-    size = checks.image_size(coefficients.size)
-    leading, like = y.shape[:-4], xp.empty(0, dtype=compute_dtype, device=y.device)
-    color = {} if gray else {"color_matrix": color_matrix, "color_offset": color_offset}
-    given = {**_by_transform_order(coefficients, gray), **color}
-    inputs = {}
-    for name, value in given.items():
-        own_ndim = DECODING_INPUTS[name]
-        label = f"coefficients.{name}" if name in Coefficients._fields else name
-        inputs[name] = checks.parameter(library, label, value, own_ndim, leading, like)
-        if own_ndim == 4:
-            sampling = (1, 1) if name == "y" else spec.sampling
-            height, width = padded_size(size, sampling or (1, 1))
-            expected = (*leading, height // 8, width // 8, 8, 8)
-            if tuple(value.shape) != expected:
-                raise ValueError(
-                    f"{label} must have shape {expected} for size {size} and subsampling {subsampling}, "
-                    f"got {tuple(value.shape)}"
-                )
-    forms = {name: checks.form(xp, value, inputs["y"]) for name, value in given.items()}
-    return Call(library, spec, size, inputs, layout, forms, None if gray else subsampling)
+    spec = make_spec(
+        ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.subsampling"
+    )
+    size = checks.size(coefficients.size)
+    batch_shape = tuple(y.shape[:-4])
+    inputs: dict[str, Array] = {}
+    origins: dict[str, Origin] = {}
+    parameters = _Parameters(library, batch_shape, layout.compute_dtype, arrays.device(y), inputs, origins)
+    for group, factors in enumerate(spec.samplings):
+        height, width = padded_size(size, factors)
+        for name, value in (("cb", cb), ("cr", cr)) if group else (("y", y),):
+            label = f"coefficients.{name}"
+            _check_array(library, label, value)
+            checks.blocks(label, value, batch_shape, height // 8, width // 8, size, str(subsampling))  # type: ignore[arg-type]
+            parameters.add_array(name, value, tuple(value.shape))  # type: ignore[arg-type, union-attr]
+        parameters.add("steps_c" if group else "steps_y", steps_c if group else steps_y, label_prefix="coefficients.")
+    parameters.add("color_matrix", color_matrix, unused=gray)
+    parameters.add("color_offset", color_offset, unused=gray)
+    plan = Plan(spec, layout, library.choose(spec, library.xp, parameters.device))
+    return Call(library, plan, size, inputs, origins, None if gray else subsampling)
 
 
-def check_choices(
-    ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None, color_matrix: Array,
-    color_offset: Array, data_range: float | None, channel_axis: int | None,
-) -> None:  # fmt: skip
-    """Raise for a choice that no image could make right."""
-    _spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)
-    checks.data_range_(data_range)
-    if channel_axis is not None:
-        checks.axis(channel_axis)
+def make_spec(
+    ste: object, arithmetic: object, subsampling: object, rounding: Rounding, flooring: object,
+    color_matrix: Array | None, color_offset: Array | None, gray: bool, subsampling_name: str = "subsampling",
+) -> Spec:  # fmt: skip
+    """The spec of some choices, or an error that no image could prevent."""
+    hard = checks.flag("ste", ste)
+    libjpeg = checks.one_of("arithmetic", arithmetic, ARITHMETICS) == "libjpeg"
+    if libjpeg and not (color_matrix is None and color_offset is None):
+        name = "color_matrix" if color_matrix is not None else "color_offset"
+        raise ValueError(f"{name} must be None where arithmetic is 'libjpeg', whose color conversion is fixed")
+    sampling = SAMPLINGS[checks.one_of(subsampling_name, subsampling, tuple(SAMPLINGS))]
+    hard = hard or libjpeg
+    if flooring is None:
+        flooring = "identity" if hard else "cubic"
+    flooring = checks.one_of("flooring", flooring, tuple(FLOORINGS))
+    return Spec(hard, checks.rounding(rounding, tuple(ROUNDINGS)), flooring, None if gray else sampling, libjpeg)
 
 
-def wanted(wrt: object, allowed: tuple[str, ...], call: Call) -> tuple[str, ...]:
-    """The argument names of ``wrt``."""
-    gray = call.spec.sampling is None
-    names = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, (tuple, list, set, frozenset)) else None
-    if names is None:
-        raise TypeError(f"wrt must be a tuple of argument names, got {checks.kind(wrt)}")
-    for name in names:
-        if name not in allowed:
-            raise ValueError(f"wrt must name arguments among {allowed}, got {name!r}")
-        if gray and name in ("quantization_table_c", "color_matrix", "color_offset"):
-            raise ValueError(f"wrt names {name!r}, which a grayscale image does not meet")
-    return names
-
-
-def cotangent(library: Library, name: str, value: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    """A cotangent in the compute dtype."""
-    checks.owned(library, name, value)
-    checks.dtypes(library.xp, name, value)
+def check_cotangent(library: Library, name: str, value: Any, shape: Shape) -> None:
+    """A cotangent of the output's shape."""
+    _check_array(library, name, value)
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have the output's shape {tuple(shape)}, got {tuple(value.shape)}")
-    return library.xp.astype(value, dtype, copy=False)
 
 
 # --- parts of a call --------------------------------------------------------------------------------------------------
 
 
-def _spec(
-    ste: object, arithmetic: object, subsampling: object, rounding: Rounding, flooring: object, color_matrix: Array,
-    color_offset: Array, gray: bool, owner: str = "",
-) -> Spec:  # fmt: skip
-    if not (isinstance(ste, bool) or type(ste).__name__ == "bool"):  # the latter is NumPy's
-        raise TypeError(f"ste must be True or False, got {checks.kind(ste)}")
-    exact = checks.one_of("arithmetic", arithmetic, ARITHMETICS) == "libjpeg"
-    if exact and not (color_matrix is None and color_offset is None):
-        name = "color_matrix" if color_matrix is not None else "color_offset"
-        raise ValueError(f"{name} must be None where arithmetic is 'libjpeg', whose color conversion is fixed")
-    hard = bool(ste) or exact
-    sampling = SAMPLINGS[checks.one_of(f"{owner}subsampling", subsampling, tuple(SAMPLINGS))]
-    if flooring is None:
-        flooring = "identity" if hard else "cubic"
-    flooring = checks.one_of("flooring", flooring, tuple(FLOORINGS))
-    return Spec(hard, checks.rounding_(rounding), flooring, None if gray else sampling, exact)
+class _Parameters:
+    """Adds parameters to the inputs of a call, on the image's device."""
+
+    def __init__(
+        self, library: Library, batch_shape: Shape, dtype: str, device: Any, inputs: dict[str, Array],
+        origins: dict[str, Origin],
+    ) -> None:  # fmt: skip
+        self.library, self.batch_shape, self.device = library, batch_shape, device
+        self.dtype = getattr(library.xp, dtype)
+        self.inputs, self.origins = inputs, origins
+
+    def add(self, name: str, value: Any, unused: bool = False, label_prefix: str = "") -> None:
+        """A parameter; one that is not used is checked all the same."""
+        library, xp, label = self.library, self.library.xp, label_prefix + name
+        if value is None and name in DEFAULTS:
+            if not unused:
+                self.inputs[name] = library.constant(xp, DEFAULTS[name], self.dtype, self.device)
+            return
+        if isinstance(value, (Real, list, tuple, str)) and not label_prefix:
+            array = self._array_of_numbers(label, value)
+        else:
+            _check_array(library, label, value, "" if label_prefix else "a number or ")
+            array = value
+        shape = checks.batch_axes(label, tuple(array.shape), CORE_SHAPES[name], self.batch_shape)
+        if not unused:
+            self.add_array(name, array, shape)
+
+    def add_array(self, name: str, array: Array, shape: Shape) -> None:
+        """An array that has been checked, in the shape that the operation takes."""
+        device = arrays.device(array)
+        if device != self.device or shape != tuple(array.shape):
+            self.origins[name] = Origin(tuple(array.shape), device)
+            array = self.library.xp.reshape(to_device(array, self.device), shape)  # type: ignore[type-var]
+        self.inputs[name] = array
+
+    def _array_of_numbers(self, label: str, value: Any) -> Array:
+        xp = self.library.xp
+        allowed = "a number, nested lists of numbers, or an array"
+        checks.numbers(label, value, allowed)
+        if isinstance(value, Real):
+            return xp.full((), float(value), dtype=self.dtype, device=self.device)
+        try:
+            return xp.asarray(value, dtype=self.dtype, device=self.device)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{label} must be {allowed}: {error}") from error
 
 
-def _by_transform_order(coefficients: Coefficients, gray: bool) -> dict[str, Array]:
-    named = coefficients._asdict()
-    order = ("y", "steps_y") if gray else ("y", "steps_y", "cb", "cr", "steps_c")
-    return {name: named[name] for name in order}
+def _check_array(library: Library, name: str, value: Any, alternative: str = "") -> None:
+    """An array of the call's library, of a dtype to compute with."""
+    if not library.owns(value):
+        raise TypeError(f"{name} must be {alternative}a {library.noun}, got {checks.kind(value)}")
+    checks.plain(name, value)
+    checks.dtype(library.xp, name, value)

@@ -1,24 +1,19 @@
-"""Checks of single arguments: each returns what the codec needs, or says what came and what is allowed.
+"""Checks of single arguments: each says what came and what is allowed, or returns plainly what it read.
 
 Nothing here looks at the values of an array: that would synchronize a device and break compiled graphs. Python's own
 numbers are checked for range.
 """
 
 import math
-from collections.abc import Callable
+import operator
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_numpy_namespace, to_device
 
-from pyjpegdiff import devices, lean
-from pyjpegdiff.spec import Array, Namespace, Rounding
-from pyjpegdiff.stages.color import MATRIX, OFFSET
-from pyjpegdiff.stages.surrogates import ROUNDINGS
-from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
 
-# --- image ------------------------------------------------------------------------------------------------------------
+NOT_PLAIN = (np.ma.MaskedArray, np.matrix, np.recarray)
 
 
 def kind(value: object) -> str:
@@ -26,69 +21,118 @@ def kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-class Library(NamedTuple):
-    """The array library of a call."""
-
-    xp: Namespace
-    owns: Callable[[object], bool]
-    """Whether something is one of its arrays."""
-    noun: str
-    """What to call those in a message."""
-    constant: Callable[..., Array] = devices.constant
-    """``constant(xp, values, dtype, device)``: numbers as an array that nobody writes to."""
+# --- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def library(name: str, value: Array) -> Library:
-    """The library of an array."""
-    if not is_array_api_obj(value):
-        raise TypeError(
-            f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), got {kind(value)}"
-        )
-    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
-        raise TypeError(f"{name} must be a plain array, neither masked nor a matrix, got {kind(value)}")
-    namespace = array_namespace(value)
-    xp = lean.xp if is_numpy_namespace(namespace) else namespace
-    return Library(xp, lambda other: is_array_api_obj(other) and array_namespace(other) is namespace, kind(value))
+def plain(name: str, value: object) -> None:
+    """Refuse subclasses of NumPy's array that compute differently, or would lose what they hold beside numbers."""
+    if isinstance(value, NOT_PLAIN):
+        raise TypeError(f"{name} must be a plain array, got {kind(value)}; numpy.asarray makes one, without its mask")
 
 
-def owned(library: Library, name: str, value: Array) -> None:
-    """Check that an array is of the library of the call."""
-    if not library.owns(value):
-        raise TypeError(f"{name} must be a {library.noun}, got {kind(value)}")
-
-
-def dtypes(xp: Namespace, name: str, value: Array) -> tuple[Any, Any]:
-    """Dtype to compute in, and dtype to return."""
+def dtype(xp: Namespace, name: str, value: Array) -> None:
+    """A dtype that can be computed with."""
     if xp.isdtype(value.dtype, "integral"):
-        return xp.float32, xp.float32
-    if xp.isdtype(value.dtype, "real floating"):
-        bits = xp.finfo(value.dtype).bits
-        native = value.dtype.newbyteorder("=") if hasattr(value.dtype, "newbyteorder") else value.dtype
-        if bits in (16, 32, 64):
-            return (xp.float64 if bits == 64 else xp.float32), native
-    raise TypeError(f"{name} must have an integer or a floating dtype of 16 to 64 bits, got {value.dtype}")
+        return
+    if not (xp.isdtype(value.dtype, "real floating") and xp.finfo(value.dtype).bits in (16, 32, 64)):
+        raise TypeError(f"{name} must have an integer or a floating dtype of 16 to 64 bits, got {value.dtype}")
 
 
-def data_range_(data_range: object) -> float:
+def channels(shape: Shape, channel_axis: int | None) -> tuple[int | None, int]:
+    """The channel axis, counted from the end, and the number of channels."""
+    if channel_axis is None:
+        if len(shape) < 2:
+            raise ValueError(f"image_rgb must be (..., H, W) where channel_axis is None, got shape {shape}")
+        return None, 1
+    if len(shape) < 3:
+        raise ValueError(
+            f"image_rgb must have a channel, a row and a column axis, such as (3, H, W), got shape {shape}"
+        )
+    channel_axis = axis_from_end(channel_axis, len(shape))
+    channels = shape[channel_axis]
+    if channels not in (1, 3):
+        hint = "; for (..., H, W, 3) give channel_axis=-1" if channel_axis == -3 and shape[-1] == 3 else ""
+        raise ValueError(
+            f"image_rgb must have 3 channels, or 1 of gray, along channel_axis={channel_axis}, got {channels} "
+            f"(shape {shape}){hint}"
+        )
+    return channel_axis, channels
+
+
+def image_size(shape: Shape, canonical: Shape) -> Size:
+    """Height and width of an image that has pixels."""
+    height, width = canonical[-2], canonical[-1]
+    if height < 1 or width < 1:
+        raise ValueError(f"image_rgb must have at least one row and one column, got shape {shape}")
+    return height, width
+
+
+def batch_axes(name: str, shape: Shape, core: Shape, batch_shape: Shape) -> Shape:
+    """The shape of a parameter, without batch axes of length 1 that are more than the image has."""
+    own = shape[: max(len(shape) - len(core), 0)]
+    extra = max(len(own) - len(batch_shape), 0)
+    fits = all([n == 1 for n in own[:extra]]) and all(
+        [n in (1, m) for n, m in zip(reversed(own), reversed(batch_shape), strict=False)]
+    )
+    if len(shape) < len(core) or shape[len(own) :] != core or not fits:
+        form = (
+            f"have shape {core}, or that after batch axes that broadcast to"
+            if core
+            else "be a number, or an array that broadcasts to"
+        )
+        hint = ""
+        if len(own) == 1 and len(batch_shape) > 1 and own == batch_shape[:1]:
+            hint = f"; for one per entry of the first batch axis, reshape it to {(*own, *(1,) * (len(batch_shape) - 1), *core)}"
+        raise ValueError(f"{name} must {form} the image's batch shape {batch_shape}, got shape {shape}{hint}")
+    return shape[extra:] if extra else shape
+
+
+def blocks(name: str, value: Array, batch_shape: Shape, high: int, wide: int, size: Size, subsampling: str) -> None:
+    """Blocks as many as an image of that size has."""
+    expected = (*batch_shape, high, wide, 8, 8)
+    if tuple(value.shape) != expected:
+        raise ValueError(
+            f"{name} must have shape {expected} for size {size} and subsampling {subsampling}, got {tuple(value.shape)}"
+        )
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def data_range(value: object) -> float:
     """The value of white."""
-    if data_range is None:
+    if value is None:
         return 255.0
-    if isinstance(data_range, bool) or not isinstance(data_range, (float, int, Real)):
-        raise TypeError(f"data_range must be a number or None, got {kind(data_range)}")
-    white = float(data_range)
+    white = number("data_range", value, "a number or None")
     if not (math.isfinite(white) and white > 0):
         raise ValueError(f"data_range must be positive and finite, got {white}")
     return white
 
 
-def per_level(xp: Namespace, image: Array, data_range: object) -> float:
-    """Sample levels 0..255 to one unit of the image's."""
-    if data_range is None and xp.isdtype(image.dtype, "integral") and image.dtype != xp.uint8:
-        raise ValueError(
-            f"data_range must be given for image_rgb of dtype {image.dtype} (65535 where that is its white, 255 where "
-            "it holds 8-bit samples), got None"
-        )
-    return 255 / data_range_(data_range)
+def number(name: str, value: object, allowed: str = "a number") -> float:
+    """A Python number, or NumPy's, as a float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {allowed}, got {kind(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got a number of {len(str(value))} digits") from None
+
+
+def numbers(name: str, value: Any, allowed: str) -> None:
+    """Numbers in range, alone or nested in lists and tuples."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            if not isinstance(item, (list, tuple, Real)):
+                raise TypeError(f"{name} must hold numbers where it is a list, got one with {kind(item)} in it")
+            numbers(name, item, allowed)
+        return
+    one = number(name, value, allowed)
+    if name == "jpeg_quality":
+        if not 1 <= one <= 100:
+            raise ValueError(f"jpeg_quality must be in 1..100, got {one:g}")
+    elif not math.isfinite(one):
+        raise ValueError(f"{name} must be finite, got {one}")
 
 
 def axis(channel_axis: object) -> int:
@@ -106,50 +150,32 @@ def axis_from_end(channel_axis: object, ndim: int) -> int:
     return channel_axis if channel_axis < 0 else channel_axis - ndim
 
 
-def channels(image: Array, channel_axis: int | None) -> tuple[int | None, int]:
-    """The channel axis, counted from the end, and the number of channels."""
-    shape = tuple(image.shape)
-    if channel_axis is None:
-        if image.ndim < 2:
-            raise ValueError(f"image_rgb must be (..., H, W) where channel_axis is None, got shape {shape}")
-        return None, 1
-    if image.ndim < 3:
-        raise ValueError(
-            f"image_rgb must have a channel, a row and a column axis, such as (3, H, W), got shape {shape}"
-        )
-    channel_axis = axis_from_end(channel_axis, image.ndim)
-    channels = shape[channel_axis]
-    if channels not in (1, 3):
-        hint = "; for (..., H, W, 3) give channel_axis=-1" if channel_axis == -3 and shape[-1] == 3 else ""
-        raise ValueError(
-            f"image_rgb must have 3 channels, or 1 of gray, along channel_axis={channel_axis}, got {channels} "
-            f"(shape {shape}){hint}"
-        )
-    return channel_axis, channels
-
-
-def leading_and_size(image: Array, channel_axis: int | None) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """The leading axes of an image, and its height and width."""
-    others = list(image.shape)
-    if channel_axis is not None:
-        del others[channel_axis]
-    *leading, height, width = others
-    if height < 1 or width < 1:
-        raise ValueError(f"image_rgb must have at least one row and one column, got shape {tuple(image.shape)}")
-    return tuple(leading), (height, width)
-
-
-def image_size(size: object) -> tuple[int, int]:
+def size(value: Any) -> Size:
     """Height and width of coefficients' image."""
-    if not (isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(n, Integral) for n in size)):
-        raise TypeError(f"coefficients.size must be (height, width), got {size!r}")
-    height, width = size
+    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all([_is_index(n) for n in value])):
+        raise TypeError(f"coefficients.size must be (height, width), got {value!r}")
+    height, width = value
     if height < 1 or width < 1:
-        raise ValueError(f"coefficients.size must be at least (1, 1), got {size!r}")
+        raise ValueError(f"coefficients.size must be at least (1, 1), got {value!r}")
     return height, width
 
 
+def _is_index(value: object) -> bool:
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
 # --- choices ----------------------------------------------------------------------------------------------------------
+
+
+def flag(name: str, value: object) -> bool:
+    """A truth value, Python's or NumPy's."""
+    if not (isinstance(value, bool) or type(value).__name__ == "bool"):
+        raise TypeError(f"{name} must be True or False, got {kind(value)}")
+    return bool(value)
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
@@ -161,89 +187,31 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def rounding_(rounding: Rounding) -> Rounding:
+def rounding(value: Rounding, names: tuple[str, ...]) -> Rounding:
     """A known name, or a pair of functions."""
-    if isinstance(rounding, str):
-        return one_of("rounding", rounding, tuple(ROUNDINGS))
-    if not (isinstance(rounding, (tuple, list)) and len(rounding) == 2 and all(callable(f) for f in rounding)):
+    if isinstance(value, str):
+        return one_of("rounding", value, names)
+    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all([callable(f) for f in value])):
         raise TypeError(
-            f"rounding must be one of {tuple(ROUNDINGS)} or a pair of functions (value, derivative), "
-            f"got {kind(rounding)}"
+            f"rounding must be one of {names} or a pair of functions (value, derivative), got {kind(value)}"
         )
-    return (rounding[0], rounding[1])
+    return (value[0], value[1])
 
 
-# --- parameters -------------------------------------------------------------------------------------------------------
-
-
-DEFAULTS = {
-    "quantization_table_y": LUMINANCE,
-    "quantization_table_c": CHROMINANCE,
-    "color_matrix": MATRIX,
-    "color_offset": OFFSET,
-}
-
-
-def parameter(library: Library, name: str, value: Array, own_ndim: int, leading: tuple[int, ...], like: Array) -> Array:
-    """An array in the dtype and on the device of ``like``, whose leading axes broadcast against the image's."""
-    if value is None and name in DEFAULTS:
-        return library.constant(library.xp, DEFAULTS[name], like.dtype, like.device)
-    if _is_plain(value):
-        array = _plain_numbers(library.xp, name, value, like)
-    else:
-        owned(library, name, value)
-        dtypes(library.xp, name, value)
-        array = value
-        if value.device != like.device:
-            array = to_device(array, like.device)
-        array = library.xp.astype(array, like.dtype, copy=False)
-    shape = tuple(array.shape)
-    own, own_leading = shape[len(shape) - own_ndim :], shape[: max(len(shape) - own_ndim, 0)]
-    expected = {1: (3,), 2: (3, 3) if name == "color_matrix" else (8, 8), 4: own}.get(own_ndim, ())
-    fits = len(own_leading) <= len(leading) and all(
-        own_axis in (1, axis) for own_axis, axis in zip(reversed(own_leading), reversed(leading), strict=False)
+def wrt(value: object, allowed: tuple[str, ...], gray: bool) -> tuple[str, ...]:
+    """Names of arguments."""
+    names = (
+        (value,)
+        if isinstance(value, str)
+        else tuple(value)
+        if isinstance(value, (tuple, list, set, frozenset))
+        else None
     )
-    if len(shape) < own_ndim or own != expected or not fits:
-        raise ValueError(f"{name} must {_form_of(expected)} the image's leading axes {leading}, got shape {shape}")
-    return array
-
-
-def _form_of(expected: tuple[int, ...]) -> str:
-    if not expected:
-        return "be a number, or an array that broadcasts to"
-    return f"have shape {expected}, or that after axes that broadcast to"
-
-
-def form(xp: Namespace, value: Array, like: Array) -> tuple[Any, Any]:
-    """Dtype and device of a parameter's cotangent: its own if it is an array, else those of ``like``."""
-    if _is_plain(value):
-        return like.dtype, like.device
-    return dtypes(xp, "", value)[1], value.device
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, (Real, list, tuple)) or value is None or isinstance(value, str)
-
-
-def _plain_numbers(xp: Namespace, name: str, value: object, like: Array) -> Array:
-    """An array of Python numbers, whose range is checked where they are a quality."""
-    for number in _flatten(name, value):
-        if name == "jpeg_quality":
-            if not 1 <= number <= 100:
-                raise ValueError(f"jpeg_quality must be in 1..100, got {number}")
-        elif not math.isfinite(number):
-            raise ValueError(f"{name} must be finite, got {number}")
-    if isinstance(value, Real):
-        return xp.full((), float(value), dtype=like.dtype, device=like.device)
-    try:
-        return xp.asarray(value, dtype=like.dtype, device=like.device)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} must be a number or evenly nested sequences of numbers: {error}") from error
-
-
-def _flatten(name: str, value: object) -> list[float]:
-    if isinstance(value, (list, tuple)):
-        return [number for item in value for number in _flatten(name, item)]
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number or an array, got {kind(value)}")
-    return [value]  # type: ignore[list-item]
+    if names is None:
+        raise TypeError(f"wrt must be a tuple of argument names, got {kind(value)}")
+    for name in names:
+        if name not in allowed:
+            raise ValueError(f"wrt must name arguments among {allowed}, got {name!r}")
+        if gray and name in ("quantization_table_c", "color_matrix", "color_offset"):
+            raise ValueError(f"wrt names {name!r}, which a grayscale image does not use")
+    return names

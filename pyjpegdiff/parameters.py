@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
-from pyjpegdiff.reduce import sum_to_shape
-from pyjpegdiff.spec import Array, Namespace, Operands, Spec
+from pyjpegdiff.arrays import to_dtype, unbroadcast
+from pyjpegdiff.spec import Operands, Spec
 from pyjpegdiff.stages import color, quantization
+from pyjpegdiff.types import Array, Cotangents, Namespace
 
 
 class Parameters(NamedTuple):
-    """The differentiable arguments beside the image, as arrays of its dtype."""
+    """The differentiable arguments beside the image, in the compute dtype."""
 
     quality: Array
     """(...)"""
@@ -23,24 +24,23 @@ class Parameters(NamedTuple):
 def prepare(xp: Namespace, spec: Spec, parameters: Parameters) -> Operands:
     """Step sizes, and the affine maps of both color conversions."""
     scale, _ = quantization.scale(xp, parameters.quality, spec.flooring, spec.hard)
-    steps = tuple(quantization.steps(xp, table, scale, spec.flooring, spec.hard)[0] for table in parameters.tables)
-    return color_operands(xp, parameters.matrix, parameters.offset)._replace(steps=steps)
+    steps = [quantization.steps(xp, table, scale, spec.flooring, spec.hard)[0] for table in parameters.tables]
+    return color_operands(xp, parameters.matrix, parameters.offset)._replace(steps=tuple(steps))
 
 
-def prepare_vjp(xp: Namespace, spec: Spec, parameters: Parameters, cotangents: Operands) -> Parameters:
-    """Cotangents of the parameters; of those alone whose operands have one."""
-    g_quality = None
+def steps_vjp(
+    xp: Namespace, spec: Spec, parameters: Parameters, g_steps: tuple[Array, ...]
+) -> tuple[Array, tuple[Array, ...]]:
+    """Cotangents of quality and tables from those of the step sizes."""
+    scale, slope = quantization.scale(xp, parameters.quality, spec.flooring, spec.hard)
+    g_scale = xp.zeros_like(scale)
     g_tables: tuple[Array, ...] = ()
-    if cotangents.steps:
-        scale, slope = quantization.scale(xp, parameters.quality, spec.flooring, spec.hard)
-        g_scale = xp.zeros_like(scale)
-        for table, g_steps in zip(parameters.tables, cotangents.steps, strict=True):
-            _, derivative = quantization.steps(xp, table, scale, spec.flooring, spec.hard)
-            g_table, g = quantization.steps_vjp(xp, table, scale, derivative, g_steps)
-            g_tables += (g_table,)
-            g_scale = g_scale + g
-        g_quality = g_scale * slope
-    return Parameters(g_quality, g_tables, *color_operands_vjp(xp, parameters.matrix, parameters.offset, cotangents))
+    for table, g in zip(parameters.tables, g_steps, strict=True):
+        _, derivative = quantization.steps(xp, table, scale, spec.flooring, spec.hard)
+        g_table, g_of_scale = quantization.steps_vjp(xp, table, scale, derivative, g)
+        g_tables += (g_table,)
+        g_scale = g_scale + g_of_scale
+    return g_scale * slope, g_tables
 
 
 def color_operands(xp: Namespace, matrix: Array | None, offset: Array | None) -> Operands:
@@ -52,21 +52,43 @@ def color_operands(xp: Namespace, matrix: Array | None, offset: Array | None) ->
     return Operands((), matrix, offset - color.LEVEL, inverse, unshift)
 
 
-def color_operands_vjp(
-    xp: Namespace, matrix: Array | None, offset: Array | None, cotangents: Operands
-) -> tuple[Array | None, Array | None]:
-    """Cotangents of matrix and offset."""
-    if matrix is None or offset is None or (cotangents.shift is None and cotangents.unshift is None):
-        return None, None
+def color_operands_vjp(xp: Namespace, matrix: Array, offset: Array, cotangents: Operands) -> tuple[Array, Array]:
+    """Cotangents of matrix and offset; a map whose cotangents are None has none."""
     g_matrix, g_offset = xp.zeros_like(matrix), xp.zeros_like(offset)
-    if cotangents.shift is not None:
+    if cotangents.matrix is not None and cotangents.shift is not None:
         g_matrix = g_matrix + cotangents.matrix
-        g_offset = g_offset + sum_to_shape(xp, cotangents.shift, offset.shape)
-    if cotangents.unshift is not None:
+        g_offset = g_offset + unbroadcast(xp, cotangents.shift, offset.shape)
+    if cotangents.inverse is not None and cotangents.unshift is not None:
         inverse = color.invert(xp, matrix)
         g_unshift = cotangents.unshift[..., :, None]
         through_unshift = g_unshift * (color.LEVEL - offset)[..., None, :]
-        g_inverse = cotangents.inverse + sum_to_shape(xp, through_unshift, inverse.shape)
+        g_inverse = cotangents.inverse + unbroadcast(xp, through_unshift, inverse.shape)
         g_matrix = g_matrix + color.invert_vjp(xp, inverse, g_inverse)
-        g_offset = g_offset - sum_to_shape(xp, xp.sum(inverse * g_unshift, axis=-2), offset.shape)
+        g_offset = g_offset - unbroadcast(xp, xp.sum(inverse * g_unshift, axis=-2), offset.shape)
     return g_matrix, g_offset
+
+
+def of_coding(xp: Namespace, inputs: Cotangents, dtype: str) -> Parameters:
+    """The parameters among the inputs of code and encode."""
+    quality, table_y, *chroma = [to_dtype(xp, x, dtype) for x in inputs[1:] if x is not None]
+    table_c, matrix, offset = chroma or (None, None, None)
+    return Parameters(quality, (table_y,) if table_c is None else (table_y, table_c), matrix, offset)
+
+
+def cotangents(xp: Namespace, spec: Spec, parameters: Parameters, found: Operands) -> dict[str, Array | None]:
+    """Cotangents of the parameters by the names of inputs; of those alone whose operands have one."""
+    by_name: dict[str, Array | None] = {}
+    if found.steps:
+        g_quality, g_tables = steps_vjp(xp, spec, parameters, found.steps)
+        by_name["jpeg_quality"] = g_quality
+        by_name |= zip(("quantization_table_y", "quantization_table_c"), g_tables, strict=False)
+    return by_name | color_cotangents(xp, parameters.matrix, parameters.offset, found)
+
+
+def color_cotangents(
+    xp: Namespace, matrix: Array | None, offset: Array | None, found: Operands
+) -> dict[str, Array | None]:
+    """Cotangents of the color conversion's parameters by the names of inputs, if its operands have any."""
+    if matrix is None or offset is None or (found.shift is None and found.unshift is None):
+        return {}
+    return dict(zip(("color_matrix", "color_offset"), color_operands_vjp(xp, matrix, offset, found), strict=True))

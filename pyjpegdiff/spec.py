@@ -1,32 +1,25 @@
-"""What is fixed before any array is seen (`Spec`) and the small arrays that all samples meet (`Operands`)."""
+"""What is fixed before any array is seen: the choices of a call, the caller's layout, and who executes it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-Array: TypeAlias = Any
-"""An array of any library that follows the Python array API standard."""
-
-Namespace: TypeAlias = Any
-"""The array API namespace of such an array."""
-
-Rounding: TypeAlias = str | tuple[Callable[[Array], Array], Callable[[Array], Array]]
-"""The name of a rounding surrogate, or its (value, derivative) pair of functions."""
+from pyjpegdiff.layout import Layout
+from pyjpegdiff.types import Array, Rounding
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The static choices of a codec run; hashable, so that compilers can specialize on it."""
+    """The choices of a call; hashable, so that compilers can specialize on it."""
 
     hard: bool
-    """Perform every rounding and range limit, instead of its smooth surrogate."""
+    """Perform every rounding and clip, instead of its smooth surrogate."""
     rounding: Rounding
-    """Surrogate of the rounding of coefficients."""
+    """Surrogate for the rounding of coefficients."""
     flooring: str
-    """Surrogate of the floors in scale and step sizes."""
+    """Surrogate for the floors in scale and step sizes."""
     sampling: tuple[int, int] | None = (2, 2)
-    """Rows and columns of luma samples to one chroma sample; None for grayscale."""
-    exact: bool = False
+    """Rows and columns of luma samples per chroma sample; None for grayscale."""
+    libjpeg: bool = False
     """Compute as libjpeg does, to the bit; implies ``hard``."""
 
     @property
@@ -35,27 +28,41 @@ class Spec:
         return ((1, 1),) if self.sampling is None else ((1, 1), self.sampling)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Everything static about a call. It is made once, before the forward; the VJP gets the same one."""
+
+    spec: Spec
+    layout: Layout
+    """How the caller holds images."""
+    backend: str
+    """The name of the backend that executes both forward and VJP."""
+
+
+class Needs(NamedTuple):
+    """Which kinds of gradients are needed."""
+
+    image: bool
+    """Of the image, or of the coefficients where those are the input."""
+    steps: bool
+    """Of the step sizes, so of quality or tables."""
+    color: bool
+    """Of the color matrix or offset."""
+
+
 class Operands(NamedTuple):
-    """The small arrays that all samples meet, in the image's dtype; leading axes broadcast against its own.
+    """The small arrays that every sample meets, in the compute dtype; batch axes broadcast against the image's.
 
     Grayscale has no color: all but ``steps`` is None then.
     """
 
     steps: tuple[Array, ...]
     """Step sizes (..., 8, 8) of each group of planes."""
-    matrix: Array
+    matrix: Array | None
     """RGB -> YCbCr, (..., 3, 3)."""
-    shift: Array
-    """What the matrix leaves to add, level shift included, (..., 3)."""
-    inverse: Array
+    shift: Array | None
+    """What to add after the matrix, level shift included, (..., 3)."""
+    inverse: Array | None
     """YCbCr -> RGB, (..., 3, 3)."""
-    unshift: Array
-    """What the inverse leaves to add, (..., 3)."""
-
-
-class Wanted(NamedTuple):
-    """Which cotangents a caller asked for."""
-
-    image: bool
-    steps: bool
-    color: bool
+    unshift: Array | None
+    """What to add after the inverse, (..., 3)."""

@@ -1,15 +1,13 @@
-"""The transforms as opaque torch operators, and the autograd functions that tie each to its VJP.
+"""The operations as opaque torch operators, and the autograd functions that tie each to its VJP.
 
-Two custom operators, forward and VJP, run the core. They are opaque: a compiler sees two calls, and autograd,
-autocast and functorch see nothing of what happens inside. `Forward` and `Backward` are the autograd functions around
-them. `Backward` is one itself so that a second derivative raises instead of coming out as zero.
+Two custom operators, forward and VJP, run a backend. They are opaque: a compiler sees two calls, and autograd, autocast
+and functorch see nothing of what happens inside. `Forward` and `Backward` are the autograd functions around them.
+`Backward` is one itself so that a second derivative raises instead of coming out as zero.
 """
 
 import functools
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import array_api_compat.torch as torch_namespace
@@ -17,240 +15,180 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyjpegdiff import lean
-from pyjpegdiff.adapters._torch_specs import decode_spec, has_functions, is_gray
+from pyjpegdiff import backends, numpy_namespace
+from pyjpegdiff.adapters import _torch_vmap as vmap
+from pyjpegdiff.adapters._torch_plans import decode_plan, held_by, is_gray
+from pyjpegdiff.adapters._torch_precision import full_precision
 from pyjpegdiff.backends import threads
-from pyjpegdiff.devices import constant, is_remote, kept, shapes_alone
-from pyjpegdiff.transforms import TRANSFORMS
+from pyjpegdiff.operations import OPERATIONS
+from pyjpegdiff.types import ArrayType
 
 NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
+NO_FORWARD_MODE = "pyjpegdiff: forward mode (jvp, jacfwd, dual tensors) is not supported; use grad, vjp or jacrev"
+
+Tensors = Sequence[Tensor | None]
 
 
-# --- where the core runs ----------------------------------------------------------------------------------------------
+# --- where a backend runs ---------------------------------------------------------------------------------------------
 
 
-def _run_numpy(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
-    with threads.at_most(torch.get_num_threads()):
-        return [torch.from_numpy(np.asarray(array, order="C")) for array in run(lean.xp, arrays)]
-
-
-def _run_torch(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    with _full_precision():
-        return _run_plainly(run, tensors)
-
-
-def _run_fake(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    """The core itself tells shapes and dtypes, given tensors that hold nothing."""
-    with shapes_alone():
-        return _run_plainly(run, tensors)
-
-
-def _run_plainly(run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
+def _execute(plan: str, run: Callable[[Any, Sequence[Any]], Sequence[Any]], tensors: Tensors) -> list[Tensor]:
+    """Give tensors to array code: as NumPy arrays, without a copy, where the backend takes those."""
+    if backends.get(decode_plan(plan).backend).takes_numpy:
+        arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
+        with threads.at_most(torch.get_num_threads()):
+            return [torch.from_numpy(np.asarray(array, order="C")) for array in run(numpy_namespace.xp, arrays)]
     device_type = next(tensor.device.type for tensor in tensors if tensor is not None)
     has_autocast = torch.amp.is_autocast_available(device_type)
-    with torch.no_grad(), torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
+    without_autocast = torch.autocast(device_type, enabled=False) if has_autocast else nullcontext()
+    with full_precision(), torch.no_grad(), without_autocast:
         return [tensor.contiguous() for tensor in run(torch_namespace, tensors)]
-
-
-def _execute(spec: str, run: Callable[..., Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    """Run array code on tensors: by NumPy, without a copy, where they are in host memory, else by torch itself.
-
-    By torch also where it is to meet a caller's own functions, who wrote them for tensors. Fused kernels, where
-    `pyjpegdiff.backends.select` picks them, are launched on torch's current stream and fill tensors of torch's.
-    """
-    on_host = all(tensor is None or tensor.device.type == "cpu" for tensor in tensors)
-    return (_run_numpy if on_host and not has_functions(spec) else _run_torch)(run, tensors)
-
-
-_precision_lock = threading.Lock()
-_precision_users = 0
-_restore_precision: Callable[[], None] = lambda: None  # noqa: E731
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep TF32 and bfloat16 out of float32 products; the setting is global, so the last to leave restores it."""
-    global _precision_users, _restore_precision
-    with _precision_lock:
-        if _precision_users == 0:
-            _restore_precision = _set_full_precision()
-        _precision_users += 1
-    try:
-        yield
-    finally:
-        with _precision_lock:
-            _precision_users -= 1
-            if _precision_users == 0:
-                _restore_precision()
-
-
-def _set_full_precision() -> Callable[[], None]:
-    try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # It was set by the interface that torch 2.9 added, and can be asked for by that alone.
-        return _set_full_precision_by_backend()
-    if before == "highest":
-        return lambda: None
-    torch.set_float32_matmul_precision("highest")
-    return lambda: torch.set_float32_matmul_precision(before)
-
-
-def _set_full_precision_by_backend() -> Callable[[], None]:
-    libraries: tuple[Any, ...] = (torch.backends.cuda, torch.backends.mkldnn)
-    backends = [library.matmul for library in libraries]
-    general: str = torch.backends.fp32_precision  # type: ignore[attr-defined]
-    # What a backend has from there it is to have from there again, not as its own.
-    before = ["none" if backend.fp32_precision == general else backend.fp32_precision for backend in backends]
-
-    def assign(values: Sequence[str]) -> None:
-        for backend, value in zip(backends, values, strict=True):
-            backend.fp32_precision = value
-
-    assign(["ieee"] * len(backends))
-    return lambda: assign(before)
-
-
-# --- constants on a device --------------------------------------------------------------------------------------------
-
-
-def face_constant(xp: Any, values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """As `pyjpegdiff.devices.constant`, for those who stand before the operators, under whatever transform."""
-    if not is_remote(xp, device):
-        return xp.asarray(values, dtype=dtype, device=device)
-    if torch.compiler.is_compiling():
-        numbers, shape = _flattened(values)
-        return constant_op(numbers, dtype, device).reshape(shape)
-    found = kept(xp, values, dtype, device)
-    if found is not None:
-        return found
-    # In a thread of its own: transforms, fake tensors and inference mode, which are the caller's thread's, would get
-    # hold of what is to be kept for other calls.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(constant, torch_namespace, values, dtype, device).result()
-
-
-def _flattened(values: Any) -> tuple[list[float], tuple[int, ...]]:
-    if not isinstance(values, (list, tuple)):
-        return [float(values)], ()
-    parts = [_flattened(value) for value in values]
-    shapes = [shape for _, shape in parts]
-    if any(shape != shapes[0] for shape in shapes):
-        raise ValueError(f"lengths differ: {shapes}")
-    return [number for numbers, _ in parts for number in numbers], (len(parts), *(shapes[0] if shapes else ()))
-
-
-# A compiler would send its own constants from the host at every call.
-@torch.library.custom_op("pyjpegdiff::constant", mutates_args=())
-def constant_op(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return constant(torch_namespace, list(values), dtype, device).clone()
-
-
-@constant_op.register_fake
-def _(values, dtype, device):  # type: ignore[no-untyped-def]
-    return torch.empty(len(values), dtype=dtype, device=device)
-
-
-@constant_op.register_vmap
-def _(info, in_dims, values, dtype, device):  # type: ignore[no-untyped-def]
-    return constant_op(values, dtype, device), None
 
 
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
-def _forward(kind: str, spec: str, size: Sequence[int], keep: bool) -> Callable[..., list[Any]]:
+@torch.library.custom_op("pyjpegdiff::forward", mutates_args=())
+def forward_op(operation: str, plan: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Outputs, then residuals if they are to be kept."""
 
-    def run(xp: Any, arrays: Sequence[Any]) -> list[Any]:
-        asked = (keep,) * len(arrays)
-        outputs, residuals = TRANSFORMS[kind].forward(xp, decode_spec(spec), tuple(size), tuple(arrays), asked)
-        return [*outputs, *residuals]
+    def run(xp: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+        decoded = decode_plan(plan)
+        backend, needs = backends.get(decoded.backend), (keep,) * len(arrays)
+        height, width = size
+        outputs, residuals = backend.forward(OPERATIONS[operation], decoded, (height, width), xp, tuple(arrays), needs)
+        return (*outputs, *residuals)
 
-    return run
-
-
-def _vjp(
-    kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: Sequence[int]
-) -> Callable[..., list[Any]]:
-    """Cotangents of the inputs asked for."""
-
-    def run(xp: Any, arrays: Sequence[Any]) -> list[Any]:
-        inputs, residuals, cotangents = (tuple(part) for part in split(arrays, counts))
-        pulled = TRANSFORMS[kind].vjp(xp, decode_spec(spec), tuple(size), inputs, residuals, cotangents, tuple(asked))
-        return [g for g in pulled if g is not None]
-
-    return run
-
-
-@torch.library.custom_op("pyjpegdiff::forward", mutates_args=())
-def forward_op(kind: str, spec: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
-    return _execute(spec, _forward(kind, spec, size, keep), tensors)
+    return _execute(plan, run, tensors)
 
 
 @torch.library.custom_op("pyjpegdiff::vjp", mutates_args=())
 def vjp_op(
-    kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: Sequence[int],
+    operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: Sequence[int],
     tensors: Sequence[Tensor | None],
 ) -> list[Tensor]:  # fmt: skip
-    return _execute(spec, _vjp(kind, spec, size, asked, counts), tensors)
+    """Cotangents of the inputs that need one, from ``counts`` inputs, residuals and, last, cotangents."""
+
+    def run(xp: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+        decoded = decode_plan(plan)
+        inputs, residuals, cotangents = (tuple(part) for part in split(arrays, counts))
+        pulled = backends.get(decoded.backend).vjp(
+            OPERATIONS[operation], decoded, (size[0], size[1]), xp, inputs, residuals, cotangents, tuple(needs)
+        )
+        return [g for g in pulled if g is not None]
+
+    return _execute(plan, run, tensors)
+
+
+def split(tensors: Sequence[Any], counts: Sequence[int]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    """Inputs, residuals, cotangents."""
+    first, second = counts[0], counts[0] + counts[1]
+    return tensors[:first], tensors[first:second], tensors[second:]
+
+
+def count_outputs(operation: str, plan: str) -> int:
+    """How many of what `Forward` returns are outputs; grayscale ends before the first of chroma."""
+    outputs = len(OPERATIONS[operation].outputs)
+    return min(outputs, 2) if is_gray(plan) else outputs
+
+
+# --- shapes, for fake and meta tensors --------------------------------------------------------------------------------
 
 
 @forward_op.register_fake
-def _(kind, spec, size, keep, tensors):  # type: ignore[no-untyped-def]
-    return _run_fake(_forward(kind, spec, size, keep), tensors)
+def _(operation, plan, size, keep, tensors):  # type: ignore[no-untyped-def]
+    decoded, what = decode_plan(plan), OPERATIONS[operation]
+    types = tuple([ArrayType(tuple(tensor.shape), "") for tensor in tensors])
+    made = what.output_types(decoded, tuple(size), types)
+    if keep:
+        made += backends.get(decoded.backend).residual_types(what, decoded, tuple(size), types)
+    return [_empty(type_, tensors[0]) for type_ in made]
 
 
 @vjp_op.register_fake
-def _(kind, spec, size, asked, counts, tensors):  # type: ignore[no-untyped-def]
-    return _run_fake(_vjp(kind, spec, size, asked, counts), tensors)
+def _(operation, plan, size, needs, counts, tensors):  # type: ignore[no-untyped-def]
+    inputs, residuals, _ = split(tensors, counts)
+    types = [None if x is None else ArrayType(tuple(x.shape), str(x.dtype).partition(".")[2]) for x in inputs]
+    batch_shape = tuple(residuals[0].shape[:-3])
+    made = OPERATIONS[operation].cotangent_types(decode_plan(plan), tuple(size), tuple(types), batch_shape)
+    return [_empty(type_, residuals[0]) for type_, need in zip(made, needs, strict=True) if need]
+
+
+def _empty(type_: ArrayType, like: Tensor) -> Tensor:
+    return torch.empty(type_.shape, dtype=getattr(torch, type_.dtype), device=like.device)
 
 
 # --- autograd ---------------------------------------------------------------------------------------------------------
 
 
+def save(ctx: Any, operation: str, plan: str, size: Sequence[int], tensors: Tensors, output: Sequence[Tensor]) -> None:
+    """Keep what `pull` needs."""
+    ctx.set_materialize_grads(False)
+    ctx.operation, ctx.plan, ctx.size, ctx.held = operation, plan, size, held_by(plan)
+    ctx.outputs = count_outputs(operation, plan)
+    needs = ctx.needs_input_grad[-1] if isinstance(ctx.needs_input_grad[-1], list) else ctx.needs_input_grad[4:]
+    residuals = output[ctx.outputs :]
+    # Without residuals, as where a program was exported for inference, the VJP computes them from all inputs.
+    reads = OPERATIONS[operation].vjp_reads(tuple(needs)) if residuals else (True,) * len(tensors)
+    ctx.save_for_backward(*[x if read else None for x, read in zip(tensors, reads, strict=True)], *residuals)
+
+
+def pull(
+    ctx: Any, needs: Sequence[bool], cotangents: Tensors, vjp: Callable[..., Sequence[Tensor]]
+) -> list[Tensor | None]:
+    """Cotangents of the inputs, None where none is needed."""
+    saved = ctx.saved_tensors  # once: checkpointing gives them out a single time
+    inputs, residuals = saved[: len(needs)], saved[len(needs) :]
+    of_outputs = cotangents[: ctx.outputs]
+    if all(g is None for g in of_outputs):
+        return [None] * len(needs)
+    if not residuals:
+        residuals = forward_op(ctx.operation, ctx.plan, ctx.size, True, inputs)[ctx.outputs :]
+    counts = (len(inputs), len(residuals))
+    pulled = iter(vjp(ctx.operation, ctx.plan, ctx.size, needs, counts, (*inputs, *residuals, *of_outputs)))
+    return [next(pulled) if need else None for need in needs]
+
+
 class Forward(torch.autograd.Function):
-    """Outputs and residuals of a transform. Residuals are no caller's business, but stay differentiable: that way a
-    second derivative reaches `Backward`, and raises there.
+    """Outputs and residuals of an operation.
+
+    Residuals stay differentiable: that way a second derivative reaches `Backward`, and raises there.
     """
 
     @staticmethod
-    def forward(kind: str, spec: str, size: Sequence[int], keep: bool, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(forward_op(kind, spec, size, keep, inputs))
+    def forward(operation: str, plan: str, size: Sequence[int], keep: bool, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(forward_op(operation, plan, size, keep, inputs))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        kind, spec, size, _, *tensors = inputs
-        ctx.set_materialize_grads(False)
-        ctx.kind, ctx.spec, ctx.size = kind, spec, size
-        ctx.outputs = count_outputs(kind, spec)
-        asked = tuple(ctx.needs_input_grad[4:])
-        needs = TRANSFORMS[kind].needs(asked)
-        kept = [tensor if need else None for tensor, need in zip(tensors, needs, strict=True)]
-        ctx.save_for_backward(*kept, *output[ctx.outputs :])
+        operation, plan, size, _, *tensors = inputs
+        save(ctx, operation, plan, size, tensors, output)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
-        asked = tuple(ctx.needs_input_grad[4:])
-        saved = ctx.saved_tensors  # once: checkpointing gives them out a single time
-        inputs, residuals = saved[: len(asked)], saved[len(asked) :]
-        of_outputs = cotangents[: ctx.outputs]
-        if all(g is None for g in of_outputs):
-            return (None,) * (4 + len(asked))
-        counts = (len(inputs), len(residuals))
-        tensors = (*inputs, *residuals, *of_outputs)
-        if torch.compiler.is_compiling():
-            # Compilers raise at a second derivative themselves, and cannot trace one function in another's backward.
-            pulled = iter(vjp_op(ctx.kind, ctx.spec, ctx.size, asked, counts, tensors))
-        else:
-            pulled = iter(Backward.apply(ctx.kind, ctx.spec, ctx.size, asked, counts, *tensors))
-        return (None,) * 4 + tuple(next(pulled) if wish else None for wish in asked)
+        # Compilers raise at a second derivative themselves, and cannot trace one function in another's backward.
+        vjp = vjp_op if torch.compiler.is_compiling() else _apply_backward
+        return (None,) * 4 + tuple(pull(ctx, tuple(ctx.needs_input_grad[4:]), cotangents, vjp))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
-        kind, spec, size, keep, *inputs = args
-        apply = functools.partial(Forward.apply, kind, spec, size, keep)
-        return batched_forward(apply, kind, info.batch_size, inputs, in_dims[4:])
+        operation, plan, size, keep, *inputs = args
+
+        def apply(aligned: list[Tensor]) -> Sequence[Tensor]:
+            # Inside vmap, a tensor does not tell that one outside needs its gradient.
+            needed = keep or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in aligned))
+            outputs: Sequence[Tensor] = EagerForward.apply(operation, plan, size, needed, *aligned)
+            return outputs if keep else outputs[: count_outputs(operation, plan)]
+
+        return vmap.forward(apply, operation, plan, info.batch_size, inputs, in_dims[4:])
+
+
+class EagerForward(Forward):
+    """`Forward` outside of compilers, which do not take a function with a rule of its own for forward mode."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise NotImplementedError(NO_FORWARD_MODE)
 
 
 class Backward(torch.autograd.Function):
@@ -258,10 +196,10 @@ class Backward(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        kind: str, spec: str, size: Sequence[int], asked: Sequence[bool], counts: tuple[int, int],
+        operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: tuple[int, int],
         *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        return tuple(vjp_op(kind, spec, size, asked, counts, tensors))
+        return tuple(vjp_op(operation, plan, size, needs, counts, tensors))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -272,106 +210,78 @@ class Backward(torch.autograd.Function):
         raise NotImplementedError(NO_SECOND)
 
     @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise NotImplementedError(NO_FORWARD_MODE)
+
+    @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
-        kind, spec, size, asked, counts, *tensors = args
-        apply = functools.partial(Backward.apply, kind, spec, size, asked, counts)
-        return batched_vjp(apply, kind, asked, counts, info.batch_size, tensors, in_dims[5:])
+        operation, plan, size, needs, counts, *tensors = args
+        apply = functools.partial(Backward.apply, operation, plan, size, needs, counts)
+        return vmap.vjp(apply, operation, plan, needs, counts, info.batch_size, tensors, in_dims[5:])
 
 
-# --- vmap -------------------------------------------------------------------------------------------------------------
-# The autograd functions' rules, and the operators' own, which compilers ask for.
+def _apply_backward(
+    operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: Sequence[int], tensors: Tensors
+) -> Sequence[Tensor]:
+    pulled: Sequence[Tensor] = Backward.apply(operation, plan, size, needs, counts, *tensors)
+    return pulled
 
 
-def batched_forward(
-    apply: Callable[..., Sequence[Tensor]], kind: str, batch: int, inputs: Sequence[Tensor], dims: Sequence[int | None]
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """Forward over a mapped axis, by the core's own leading axes."""
-    aligned, _ = to_leading_axis(batch, inputs, dims, TRANSFORMS[kind].inputs.values())
-    outputs = apply(*aligned)
-    if kind == "encode":
-        outputs = _without_inserted_axes(inputs, dims, outputs)
-    return tuple(outputs), (0,) * len(outputs)
+# --- the operators' own rules, which compilers and exported programs ask for ------------------------------------------
 
 
-def batched_vjp(
-    apply: Callable[..., Sequence[Tensor]], kind: str, asked: Sequence[bool], counts: Sequence[int], batch: int,
-    tensors: Sequence[Tensor | None], dims: Sequence[int | None],
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:  # fmt: skip
-    """VJP over a mapped axis, likewise."""
-    inputs, residuals, cotangents = split(tensors, counts)
-    own = [
-        *list(TRANSFORMS[kind].inputs.values())[: len(inputs)],
-        *(3 for _ in residuals),
-        *list(TRANSFORMS[kind].outputs.values())[: len(cotangents)],
-    ]
-    aligned, gaps = to_leading_axis(batch, tensors, dims, own)
-    wished = (gap for gap, wish in zip(gaps, asked, strict=False) if wish)
-    pulled = tuple(g.flatten(0, gap) for g, gap in zip(apply(*aligned), wished, strict=True))
-    return pulled, (0,) * len(pulled)
+def _setup_forward(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
+    operation, plan, size, _, tensors = inputs
+    save(ctx, operation, plan, size, tensors, output)
+
+
+def _backward_of_forward(ctx: Any, cotangents: Tensors) -> tuple[Any, ...]:
+    return (None,) * 4 + (pull(ctx, ctx.needs_input_grad[4], cotangents, vjp_op),)
+
+
+def _backward_of_vjp(ctx: Any, cotangents: Tensors) -> tuple[Any, ...]:
+    raise NotImplementedError(NO_SECOND)
+
+
+forward_op.register_autograd(_backward_of_forward, setup_context=_setup_forward)
+vjp_op.register_autograd(_backward_of_vjp, setup_context=lambda ctx, inputs, output: None)
 
 
 @forward_op.register_vmap
-def _(info, in_dims, kind, spec, size, keep, tensors):  # type: ignore[no-untyped-def]
-    outputs, dims = batched_forward(
-        lambda *aligned: forward_op(kind, spec, size, keep, aligned), kind, info.batch_size, tensors, in_dims[4]
-    )
+def _(info, in_dims, operation, plan, size, keep, tensors):  # type: ignore[no-untyped-def]
+    outputs, dims = vmap.forward(
+        lambda aligned: forward_op(operation, plan, size, keep, aligned),
+        operation, plan, info.batch_size, tensors, in_dims[4],
+    )  # fmt: skip
     return list(outputs), list(dims)
 
 
 @vjp_op.register_vmap
-def _(info, in_dims, kind, spec, size, asked, counts, tensors):  # type: ignore[no-untyped-def]
+def _(info, in_dims, operation, plan, size, needs, counts, tensors):  # type: ignore[no-untyped-def]
     def apply(*aligned: Tensor) -> list[Tensor]:
-        return vjp_op(kind, spec, size, asked, counts, aligned)
+        return vjp_op(operation, plan, size, needs, counts, aligned)
 
-    outputs, dims = batched_vjp(apply, kind, asked, counts, info.batch_size, tensors, in_dims[5])
+    outputs, dims = vmap.vjp(apply, operation, plan, needs, counts, info.batch_size, tensors, in_dims[5])
     return list(outputs), list(dims)
 
 
-def to_leading_axis(
-    batch: int, tensors: Sequence[Tensor | None], dims: Sequence[int | None], own: Iterable[int]
-) -> tuple[list[Tensor | None], list[int]]:
-    """Make the mapped axis the first leading axis of every tensor, so that the core's own broadcasting does the rest.
-
-    A tensor with fewer leading axes than the image gets axes of length 1 after the mapped one; how many, the second
-    result tells.
-    """
-    leading = [
-        0 if tensor is None else tensor.ndim - (dim is not None) - axes
-        for tensor, dim, axes in zip(tensors, dims, own, strict=False)
-    ]
-    gaps = [max(leading) - axes for axes in leading]
-    aligned: list[Tensor | None] = []
-    for tensor, dim, gap in zip(tensors, dims, gaps, strict=True):
-        if tensor is not None:
-            front = tensor.expand(batch, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            tensor = front.reshape(batch, *(1,) * gap, *front.shape[1:])
-        aligned.append(tensor)
-    return aligned, gaps
+_legacy = torch.library.Library("pyjpegdiff", "IMPL")
 
 
-def _without_inserted_axes(
-    inputs: Sequence[Tensor], dims: Sequence[int | None], outputs: Sequence[Tensor]
+@functools.partial(_legacy.impl, "vjp", dispatch_key="Batched")
+def _vjp_of_batched_gradients(
+    operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: Sequence[int], tensors: Tensors
 ) -> list[Tensor]:
-    """Steps have the leading axes of quality and table alone, once those that alignment inserted are gone."""
-    axes = [tensor.ndim - (dim is not None) for tensor, dim in zip(inputs, dims, strict=True)]
-    _, quality, table_y, *chroma = axes
-    for index, table in zip((1, 4), (table_y, *chroma[:1]), strict=False):
-        steps = outputs[index]
-        gap = steps.ndim - 3 - max(quality, table - 2)
-        outputs = [*outputs[:index], steps.flatten(0, gap), *outputs[index + 1 :]]
-    return list(outputs)
+    """For ``is_grads_batched`` and ``vectorize=True``, which map by tensors of another kind than ``torch.func``."""
+    level = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    # A tensor that is not batched gets the batch size that is asked for: of all, only batched ones have another than 1.
+    sizes = [torch._remove_batch_dim(x, level, 1, 0).shape[0] for x in tensors if x is not None]
+    plain = [None if x is None else torch._remove_batch_dim(x, level, max(sizes), 0) for x in tensors]
+    dims = [None if x is None else 0 for x in plain]
 
+    def apply(*aligned: Tensor) -> list[Tensor]:
+        return vjp_op(operation, plan, size, needs, counts, aligned)
 
-# --- counting ---------------------------------------------------------------------------------------------------------
-
-
-def split(tensors: Sequence[Any], counts: Sequence[int]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-    """Inputs, residuals, cotangents."""
-    first, second = counts[0], counts[0] + counts[1]
-    return tensors[:first], tensors[first:second], tensors[second:]
-
-
-def count_outputs(kind: str, spec: str) -> int:
-    """How many of what `Forward` returns are outputs; grayscale ends before the first of chroma."""
-    outputs = len(TRANSFORMS[kind].outputs)
-    return min(outputs, 2) if is_gray(spec) else outputs
+    outputs, _ = vmap.vjp(apply, operation, plan, needs, counts, max(sizes), plain, dims)
+    return [torch._add_batch_dim(output, 0, level) for output in outputs]

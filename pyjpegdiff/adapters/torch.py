@@ -22,15 +22,15 @@ import array_api_compat.torch as torch_namespace
 import torch
 from torch import Tensor, nn
 
-from pyjpegdiff import arguments
-from pyjpegdiff.adapters._torch_ops import Backward, Forward, count_outputs, face_constant, forward_op
-from pyjpegdiff.adapters._torch_specs import encode_spec
-from pyjpegdiff.arguments import Call
-from pyjpegdiff.checks import Library
-from pyjpegdiff.coefficients import Coefficients
-from pyjpegdiff.differentiation import CODE, DECODE, ENCODE, CodingGradients, DecodingGradients, Function, differentiate
-from pyjpegdiff.spec import Rounding, Spec
-from pyjpegdiff.transforms import TRANSFORMS, Transform
+from pyjpegdiff import arguments, backends, execution
+from pyjpegdiff.adapters._torch_constants import constant_of_call
+from pyjpegdiff.adapters._torch_ops import Backward, EagerForward, Forward, count_outputs, forward_op
+from pyjpegdiff.adapters._torch_plans import encode_plan
+from pyjpegdiff.arguments import Call, Library
+from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
+from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
+from pyjpegdiff.spec import Plan, Spec
+from pyjpegdiff.types import Rounding
 
 __all__ = [
     "Coefficients",
@@ -43,7 +43,21 @@ __all__ = [
     "jpeg_encode_vjp",
 ]
 
-LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", face_constant)
+
+def _choose(spec: Spec, xp: Any, device: torch.device) -> str:
+    """As `pyjpegdiff.backends.choose`; for a compiler, what holds at tracing is a constant."""
+    if not torch.compiler.is_compiling():
+        return backends.choose(spec, xp, device)
+    return _choose_once(isinstance(spec.rounding, str), device.type)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _choose_once(is_named: bool, device_type: str) -> str:
+    spec = Spec(False, "cubic" if is_named else (torch.round, torch.ones_like), "cubic")
+    return backends.choose(spec, torch_namespace, torch.device(device_type))
+
+
+LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", constant_of_call, _choose)
 
 
 def diff_jpeg_coding(
@@ -74,11 +88,7 @@ def diff_jpeg_coding(
     >>> image.grad.shape, quality.grad.shape
     (torch.Size([2, 3, 32, 32]), torch.Size([2]))
     """
-    call = arguments.coding(
-        LIBRARY, image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste, arithmetic, subsampling,
-        rounding, flooring, color_matrix, color_offset, data_range, channel_axis,
-    )  # fmt: skip
-    return _apply(CODE, "code", call)
+    return _run(CODE, arguments.coding(LIBRARY, **locals()))
 
 
 def jpeg_encode(
@@ -109,11 +119,7 @@ def jpeg_encode(
     >>> bool(quality.grad > 0)  # a higher quality stores more
     True
     """
-    call = arguments.coding(
-        LIBRARY, image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste, arithmetic, subsampling,
-        rounding, flooring, color_matrix, color_offset, data_range, channel_axis,
-    )  # fmt: skip
-    return _apply(ENCODE, "encode", call)
+    return _run(ENCODE, arguments.coding(LIBRARY, **locals()))
 
 
 def jpeg_decode(
@@ -137,37 +143,70 @@ def jpeg_decode(
     >>> image.grad.shape
     torch.Size([3, 32, 32])
     """
-    call = arguments.decoding(
-        LIBRARY, coefficients, ste, arithmetic, color_matrix, color_offset, data_range, channel_axis
-    )
-    return _apply(DECODE, "decode", call)
+    return _run(DECODE, arguments.decoding(LIBRARY, **locals()))
 
 
 def diff_jpeg_coding_vjp(
-    image_rgb: Tensor, *args: Any, wrt: Sequence[str] = ("image_rgb",), **kwargs: Any
+    image_rgb: Tensor,
+    jpeg_quality: Tensor | float,
+    quantization_table_y: Tensor | None = None,
+    quantization_table_c: Tensor | None = None,
+    ste: bool = False,
+    *,
+    wrt: Sequence[str] = ("image_rgb",),
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Tensor | None = None,
+    color_offset: Tensor | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
 ) -> tuple[Tensor, Callable[[Tensor], CodingGradients]]:
     """`pyjpegdiff.diff_jpeg_coding_vjp` of tensors, for those who carry cotangents themselves.
 
     The image is that of `diff_jpeg_coding`, autograd included; through the cotangents autograd raises.
     """
-    call = _coding_call(image_rgb, *args, **kwargs)
-    return _explicit(CODE, "code", call, arguments.wanted(wrt, CODE.arguments, call))
+    given = locals()
+    return _run_with_vjp(CODE, arguments.coding(LIBRARY, **_without_wrt(given)), wrt)
 
 
 def jpeg_encode_vjp(
-    image_rgb: Tensor, *args: Any, wrt: Sequence[str] = ("image_rgb",), **kwargs: Any
+    image_rgb: Tensor,
+    jpeg_quality: Tensor | float,
+    quantization_table_y: Tensor | None = None,
+    quantization_table_c: Tensor | None = None,
+    ste: bool = False,
+    *,
+    wrt: Sequence[str] = ("image_rgb",),
+    arithmetic: str = "float",
+    subsampling: str = "4:2:0",
+    rounding: Rounding = "cubic",
+    flooring: str | None = None,
+    color_matrix: Tensor | None = None,
+    color_offset: Tensor | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
 ) -> tuple[Coefficients, Callable[[Coefficients], CodingGradients]]:
     """`pyjpegdiff.jpeg_encode_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
-    call = _coding_call(image_rgb, *args, **kwargs)
-    return _explicit(ENCODE, "encode", call, arguments.wanted(wrt, ENCODE.arguments, call))
+    given = locals()
+    return _run_with_vjp(ENCODE, arguments.coding(LIBRARY, **_without_wrt(given)), wrt)
 
 
 def jpeg_decode_vjp(
-    coefficients: Coefficients, *args: Any, wrt: Sequence[str] = ("coefficients",), **kwargs: Any
+    coefficients: Coefficients,
+    ste: bool = False,
+    *,
+    wrt: Sequence[str] = ("coefficients",),
+    arithmetic: str = "float",
+    color_matrix: Tensor | None = None,
+    color_offset: Tensor | None = None,
+    data_range: float | None = None,
+    channel_axis: int | None = -3,
 ) -> tuple[Tensor, Callable[[Tensor], DecodingGradients]]:
     """`pyjpegdiff.jpeg_decode_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
-    call = arguments.decoding(LIBRARY, coefficients, *args, **kwargs)
-    return _explicit(DECODE, "decode", call, arguments.wanted(wrt, DECODE.arguments, call))
+    given = locals()
+    return _run_with_vjp(DECODE, arguments.decoding(LIBRARY, **_without_wrt(given)), wrt)
 
 
 class DiffJPEGCoding(nn.Module):
@@ -263,44 +302,61 @@ class DiffJPEGCoding(nn.Module):
 # --- running a call ---------------------------------------------------------------------------------------------------
 
 
-def _apply(function: Function, kind: str, call: Call) -> Any:
+def _run(operation: Operation, call: Call) -> Any:
+    _refuse_tracing()
     tensors = tuple(call.inputs.values())
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    spec = encode_spec(call.spec)
-    if torch.compiler.is_compiling() and not keep:
-        # Compilers trace an autograd function only where there is a gradient to trace.
-        outputs = forward_op(kind, spec, call.size, keep, tensors)
+    # `held` has to stay until the graph holds it, too.
+    plan, held = encode_plan(call.plan)
+    if not torch.compiler.is_compiling():
+        outputs = EagerForward.apply(operation.name, plan, call.size, keep, *tensors)
+    elif keep:
+        outputs = Forward.apply(operation.name, plan, call.size, keep, *tensors)
     else:
-        outputs = Forward.apply(kind, spec, call.size, keep, *tensors)
-    return function.leave(call, outputs[: count_outputs(kind, spec)])
+        # Compilers trace an autograd function only where there is a gradient to trace.
+        outputs = forward_op(operation.name, plan, call.size, keep, tensors)
+    del held
+    return execution.result(operation, call, outputs[: count_outputs(operation.name, plan)])
 
 
-def _explicit(function: Function, kind: str, call: Call, names: tuple[str, ...]) -> Any:
-    """Result and ``vjp`` by the same autograd functions, so that autograd that meets either is right, or raises."""
+def _run_with_vjp(operation: Operation, call: Call, wrt: object) -> Any:
+    _refuse_tracing()
+    return execution.run_with_vjp(operation, call, wrt, _Operators(call.plan))
 
-    def forward(xp: Any, spec: Spec, size: Any, inputs: Any, asked: Any) -> Any:
-        keep = any(asked) or any(tensor.requires_grad for tensor in inputs)
-        everything = Forward.apply(kind, encode_spec(spec), size, keep, *inputs)
-        outputs = count_outputs(kind, encode_spec(spec))
-        return everything[:outputs], everything[outputs:]
 
-    def vjp(xp: Any, spec: Spec, size: Any, inputs: Any, residuals: Any, cotangents: Any, asked: Any) -> Any:
+class _Operators:
+    """Executes a call by the autograd functions, so that autograd that meets either result is right, or raises."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.held = encode_plan(plan)
+
+    def forward(
+        self, operation: Operation, plan: Plan, size: Any, xp: Any, inputs: Any, needs: tuple[bool, ...]
+    ) -> Any:
+        """As `pyjpegdiff.execution.Executor.forward`."""
+        keep = any(needs) or any(tensor.requires_grad for tensor in inputs)
+        results = EagerForward.apply(operation.name, self.plan, size, keep, *inputs)
+        outputs = count_outputs(operation.name, self.plan)
+        return results[:outputs], results[outputs:]
+
+    def vjp(
+        self, operation: Operation, plan: Plan, size: Any, xp: Any, inputs: Any, residuals: Any, cotangents: Any,
+        needs: tuple[bool, ...],
+    ) -> Any:  # fmt: skip
+        """As `pyjpegdiff.execution.Executor.vjp`."""
         counts = (len(inputs), len(residuals))
-        pulled = iter(Backward.apply(kind, encode_spec(spec), size, asked, counts, *inputs, *residuals, *cotangents))
-        return tuple(next(pulled) if wish else None for wish in asked)
-
-    wrapped: Transform = TRANSFORMS[kind]._replace(forward=forward, vjp=vjp)
-    return differentiate(function, call, names, wrapped)
+        tensors = (*inputs, *residuals, *cotangents)
+        pulled = iter(Backward.apply(operation.name, self.plan, size, needs, counts, *tensors))
+        return tuple([next(pulled) if need else None for need in needs])
 
 
-def _coding_call(
-    image_rgb: Tensor,
-    jpeg_quality: Tensor | float,
-    quantization_table_y: Tensor | None = None,
-    quantization_table_c: Tensor | None = None,
-    ste: bool = False,
-    **choices: Any,
-) -> Call:
-    return arguments.coding(
-        LIBRARY, image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste, **choices
-    )
+def _without_wrt(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name != "wrt"}
+
+
+def _refuse_tracing() -> None:
+    if torch.jit.is_tracing():
+        raise NotImplementedError(
+            "pyjpegdiff: torch.jit.trace, and onnx.export(dynamo=False), which relies on it, are not supported; use "
+            "torch.compile or torch.export"
+        )

@@ -1,88 +1,164 @@
-"""Who executes the codec: `select` picks a backend for an array.
+"""Who executes the operations: a backend implements each of them, forward and VJP, from parameters to results.
 
-A backend is two functions that belong together, since one hands its residuals to the other:
-
-``code(xp, spec, operands, image, wanted) -> (image, residuals)``
-    ``residuals`` are a tuple of arrays that alias neither the operands nor either image, of three own axes each;
-    () if nothing is wanted.
-``code_vjp(xp, spec, operands, image, residuals, cotangent, wanted) -> Gradients``
-    ``image`` is the input, or None unless color was wanted.
-
-NumPy arrays go by `strips`, all others by `whole`. CuPy arrays and CUDA tensors can go by `fused` kernels, where CuPy
-is installed and the environment variable PYJPEGDIFF_FUSED was 1 at import: those have not yet run on a GPU, and are
-promised to nobody until they have. The device of a CuPy array is to be the current one, as everywhere in CuPy.
+A call's backend is chosen once, before its forward, and its VJP has the same one. Nobody names it as a rule: the first
+of those registered that serves the call, and does so without being asked, is taken. `use_backend` names one.
 """
 
-import functools
-import os
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, Protocol
 
-from array_api_compat import is_cupy_array, is_numpy_namespace, is_torch_array
+from pyjpegdiff.backends.array_api import ArrayAPI
+from pyjpegdiff.backends.cuda_kernels import CudaKernels
+from pyjpegdiff.backends.numpy_strips import NumPyStrips
+from pyjpegdiff.operations import Operation
+from pyjpegdiff.spec import Plan, Spec
+from pyjpegdiff.types import Arrays, Cotangents, Namespace, Size, Types
 
-from pyjpegdiff.backends import fused, strips, whole
-from pyjpegdiff.codec import Gradients
-from pyjpegdiff.parameters import Parameters, prepare, prepare_vjp
-from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
-
-FUSED = os.environ.get("PYJPEGDIFF_FUSED", "0") == "1"
-"""Whether fused kernels are wished for. Read once: the two halves of a pair must not disagree."""
-
-
-NOTHING = Wanted(False, False, False)
+__all__ = ["Backend", "available", "choose", "get", "register", "use_backend"]
 
 
 class Backend(Protocol):
-    """The pair of functions."""
+    """What a backend implements.
 
-    def code(
-        self, xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wanted, /
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Code an image; residuals where any gradient is wanted."""
+    Inputs, outputs, cotangents and their order are those of `pyjpegdiff.operations`: images in the caller's layout and
+    dtype, parameters in any dtype. A result has the dtype of ``plan.layout``, coefficients and steps its compute dtype, a
+    cotangent the shape and the floating dtype of its input (float32 for integers). Nothing that comes in is written to.
+    Residuals are arrays of three core dimensions after the image's batch axes; they share memory with no input and no
+    output. There are none where nothing is needed.
+    """
 
-    def code_vjp(
-        self, xp: Namespace, spec: Spec, operands: Operands, image: Array | None, residuals: tuple[Array, ...],
-        g_image: Array, wanted: Wanted, /,
-    ) -> Gradients:  # fmt: skip
-        """Cotangents of the image and the operands."""
+    name: str
+    takes_numpy: bool
+    """Whether it takes NumPy arrays only: adapters hand it arrays of the host's memory as such, without a copy."""
+    automatic: bool
+    """Whether it may be chosen for a call for which nobody named it."""
 
+    def is_available(self) -> bool:
+        """Whether it can serve here at all."""
 
-def select(xp: Namespace, spec: Spec, like: Array) -> Backend:
-    """The backend for ``like``, the image or its cotangent: the same for both halves of a pair."""
-    if is_numpy_namespace(xp):
-        return strips
-    if FUSED and fused.serves(spec) and _is_on_cuda(like):
-        return _by_cupy() or whole
-    return whole
+    def supports(self, spec: Spec, xp: Namespace, device: Any) -> bool:
+        """Whether it serves calls with these choices, for arrays of that namespace and device."""
 
+    def forward(
+        self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Arrays, needs: tuple[bool, ...], /
+    ) -> tuple[Arrays, Arrays]:
+        """Outputs, and the residuals that `vjp` needs; ``needs`` tells of each input whether its gradient is needed."""
 
-def prepared(
-    backend: Backend, xp: Namespace, spec: Spec, parameters: Parameters, leading: tuple[int, ...],
-    wanted: Wanted = NOTHING,
-) -> Operands:  # fmt: skip
-    """The operands that an image of those leading axes meets; kernels know no gradients of color."""
-    if isinstance(backend, fused.Fused) and not wanted.color:
-        return backend.prepare(xp, spec, parameters, leading)
-    return prepare(xp, spec, parameters)
+    def vjp(
+        self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Cotangents, residuals: Arrays,
+        cotangents: Cotangents, needs: tuple[bool, ...], /,
+    ) -> Cotangents:  # fmt: skip
+        """A cotangent per input, None where not needed; `Operation.vjp_reads` tells which inputs are not None."""
 
-
-def prepared_vjp(
-    backend: Backend, xp: Namespace, spec: Spec, parameters: Parameters, g: Operands, leading: tuple[int, ...],
-    wanted: Wanted,
-) -> Parameters:  # fmt: skip
-    """Cotangents of the parameters; of those alone whose operands have one."""
-    if isinstance(backend, fused.Fused) and not wanted.color:
-        return backend.prepare_vjp(xp, spec, parameters, g, leading)
-    return prepare_vjp(xp, spec, parameters, g)
+    def residual_types(self, operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
+        """Shapes and dtypes of the residuals: formulas without branches, since sizes may be a compiler's symbols."""
 
 
-def _is_on_cuda(array: Array) -> bool:
-    return is_cupy_array(array) or (is_torch_array(array) and array.device.type == "cuda")
+_registered: dict[str, Backend] = {}
+_named: ContextVar[str | None] = ContextVar("pyjpegdiff_backend", default=None)
 
 
-@functools.cache
-def _by_cupy() -> Any:
+def register(backend: Backend) -> None:
+    """Add a backend, or replace that of the same name; the one added last is asked first.
+
+    Parameters
+    ----------
+    backend : Backend
+        An object with the attributes and methods of `Backend`.
+
+    Examples
+    --------
+    >>> from pyjpegdiff import backends
+    >>> from pyjpegdiff.backends.array_api import ArrayAPI
+    >>> class Mine(ArrayAPI):
+    ...     name, automatic = "mine", False
+    >>> backends.register(Mine())
+    >>> backends.available()[0]
+    'mine'
+    """
+    others = {name: other for name, other in _registered.items() if name != backend.name}
+    _registered.clear()
+    _registered.update({backend.name: backend, **others})
+
+
+register(ArrayAPI())
+register(CudaKernels())
+register(NumPyStrips())
+
+
+def available() -> tuple[str, ...]:
+    """The names of the backends that can serve here.
+
+    Returns
+    -------
+    tuple of str
+        In the order in which they are asked. ``"numpy_strips"``: NumPy arrays and tensors in the host's memory, strip by
+        strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named. ``"array_api"``:
+        arrays of any library and device, whole images at once.
+
+    Examples
+    --------
+    >>> from pyjpegdiff import backends
+    >>> {"numpy_strips", "array_api"} <= set(backends.available())
+    True
+    """
+    return tuple([name for name, backend in _registered.items() if backend.is_available()])
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Have the calls within executed by one backend.
+
+    It holds for this thread and task alone. A ``vjp`` keeps the backend of its forward, wherever it is called; a compiled
+    function keeps the one that held when it was traced.
+
+    Parameters
+    ----------
+    name : str
+        One of `available`.
+
+    Raises
+    ------
+    ValueError
+        If the name is not one of `available`. Calls within that this backend cannot serve raise it, too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import diff_jpeg_coding
+    >>> from pyjpegdiff.backends import use_backend
+    >>> image = np.arange(3.0 * 64).reshape(3, 8, 8)
+    >>> with use_backend("array_api"):
+    ...     whole = diff_jpeg_coding(image, 50, arithmetic="libjpeg")
+    >>> bool((whole == diff_jpeg_coding(image, 50, arithmetic="libjpeg")).all())
+    True
+    """
+    if name not in available():
+        raise ValueError(f"name must be one of {available()}, got {name!r}")
+    token = _named.set(name)
     try:
-        from pyjpegdiff.backends.cuda.launch import launch
-    except ImportError:
-        return None
-    return fused.Fused(launch)
+        yield
+    finally:
+        _named.reset(token)
+
+
+def choose(spec: Spec, xp: Namespace, device: Any) -> str:
+    """The name of the backend for a call."""
+    name = _named.get()
+    if name is None:
+        for backend in _registered.values():
+            if backend.automatic and backend.supports(spec, xp, device):
+                return backend.name
+    elif _registered[name].supports(spec, xp, device):
+        return name
+    else:
+        own = "" if isinstance(spec.rounding, str) else " and a surrogate of the caller's own"
+        raise ValueError(f"backend {name!r} cannot serve arrays of {xp.__name__} on {device}{own}")  # type: ignore[attr-defined]
+    raise ValueError(f"no backend serves arrays of {xp.__name__} on {device}")  # type: ignore[attr-defined]
+
+
+def get(name: str) -> Backend:
+    """The backend of that name."""
+    return _registered[name]

@@ -1,210 +1,162 @@
-"""NumPy: the codec's own functions, strip by strip, so that what lies between two stages stays in the cache.
+"""Cutting a batch: samples that go together, strips of rows, and what is computed from each strip in turn."""
 
-Big fresh arrays cost page faults and trips to memory; a strip's are reused from call to call. Strips are whole blocks
-high. Only upsampling looks beyond one, by a row of chroma: forward, a strip waits for the planes of the next; backward,
-it takes one more row of the cotangent on either side. Small images go several at a time, by their leading axis.
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
-Sums are added up in a fixed order, whatever the number of threads. In libjpeg arithmetic the result equals that of the
-whole image to the bit; in float to a few eps, but for what lies so near a tie or a bound that the last bit decides.
-"""
-
-import functools
-import math
-
-import numpy as np
-
-from pyjpegdiff import codec
-from pyjpegdiff.backends.cuts import COLOR_AXES, STEP_AXES, Cut, cuts, each, plane_rows
-from pyjpegdiff.codec import Gradients, Group, Halo
-from pyjpegdiff.reduce import sum_to_shape
-from pyjpegdiff.spec import Array, Namespace, Operands, Spec, Wanted
-from pyjpegdiff.stages import color
-from pyjpegdiff.stages.quantization import untile
+from pyjpegdiff.arrays import per_sample
+from pyjpegdiff.backends import threads
+from pyjpegdiff.codec import Group
+from pyjpegdiff.numpy_namespace import xp
+from pyjpegdiff.spec import Operands, Spec
+from pyjpegdiff.stages.quantization import tile
 from pyjpegdiff.stages.sampling import padded_size
+from pyjpegdiff.types import Array, Shape
 
-Residuals = tuple[Array, ...]
+GROUP = 16
+"""Rows of a strip are a multiple of this: one block of chroma at its coarsest."""
+STEPS_NDIM, COLOR_NDIMS = 2, (2, 1, 2, 1)
+"""Core dimensions of operands: of each group's steps, and of those of color, in order."""
+
+Result = TypeVar("Result")
+Rows = tuple[Array | None, Array | None]
+"""Rows of chroma above and below a strip; None at the border of the image."""
 
 
-@functools.cache
-def _have_freed_memory_kept() -> None:
-    """Let glibc see a large array come and go, untouched, once in a process.
+class Cutting(NamedTuple):
+    """How large pieces are."""
 
-    Until it has, it hands every freed array of a strip's size back to the system, and each next one costs its page
-    faults anew: up to half the time of a call. Elsewhere this does nothing.
+    area: int = 2**16
+    """Pixels of a strip, about: more would not stay in the cache, fewer would not be worth the calls.
+
+    Twice as many in a batch that is worth threads: between two calls, each waits for Python's lock.
     """
-    np.empty(31 * 2**20, np.uint8)
+    thread_area: int = 2**19
+    """Pixels that are worth a thread."""
 
 
-def code(xp: Namespace, spec: Spec, operands: Operands, image: Array, wanted: Wanted) -> tuple[Array, Residuals]:
-    """As `whole.code`."""
-    _have_freed_memory_kept()
-    leading, own = image.shape[:-3], image.shape[-3:]
-    images = xp.reshape(image, (math.prod(leading), *own))
-    coded = xp.empty(images.shape, dtype=image.dtype)
-    keep = any(wanted)
-    residuals = _empty_residuals(xp, spec, images) if keep else ()
-    u_whole, inside_whole, in_range_whole = _parts(spec, residuals)
+class Strip(NamedTuple):
+    """A strip of one sample, or several small samples."""
 
-    def make(cut: Cut) -> Group:
-        u = codec.encode(xp, spec, cut.operands, images[cut.samples, :, cut.rows])
-        planes, in_range = codec.reconstruct(xp, spec, cut.operands, codec.rounded(xp, spec, u), keep)
-        _store(spec, u_whole, u, cut)
-        _store(spec, in_range_whole, in_range, cut)
-        return planes
-
-    def use(cut: Cut, planes: Group, beyond: Halo) -> None:
-        strip = coded[cut.samples, :, cut.rows]
-        ycc = codec.upsample(xp, spec, planes, (strip.shape[-2], strip.shape[-1]), beyond)
-        strip[...], masks = codec.to_rgb(xp, spec, cut.operands, ycc, keep)
-        for inside, mask in zip(inside_whole, masks, strict=True):
-            inside[cut.samples, :, cut.rows] = mask
-
-    pieces = cuts(xp, spec, operands, leading, images.shape)
-    each(spec, pieces, images.shape, make, use, looks_beyond=True)
-    return (
-        xp.reshape(coded, image.shape),
-        tuple(xp.reshape(residual, (*leading, *residual.shape[1:])) for residual in residuals),
-    )
+    samples: slice
+    rows: slice
+    operands: Operands
+    """Those of these samples, steps tiled along a row."""
 
 
-def code_vjp(
-    xp: Namespace, spec: Spec, operands: Operands, image: Array | None, residuals: Residuals, g_image: Array,
-    wanted: Wanted,
-) -> Gradients:  # fmt: skip
-    """As `whole.code_vjp`."""
-    leading, own = g_image.shape[:-3], g_image.shape[-3:]
-    count, height = math.prod(leading), own[1]
-    cotangents = xp.reshape(g_image, (count, *own))
-    images = None if image is None else xp.reshape(image, (count, *own))
-    g_images = xp.empty(cotangents.shape, dtype=g_image.dtype) if wanted.image else None
-    flat = tuple(xp.reshape(residual, (count, *residual.shape[-3:])) for residual in residuals)
-    u_whole, inside_whole, in_range_whole = _parts(spec, flat)
-
-    def make(cut: Cut) -> Group:
-        if not wanted.color:
-            return ()
-        k = codec.rounded(xp, spec, _strip_of(spec, u_whole, cut))
-        return codec.reconstruct(xp, spec, cut.operands, k, masks=False)[0]
-
-    def to_rgb_vjp(cut: Cut) -> tuple[Array, Array, Halo]:
-        """Of a strip and the rows next to it: cotangents of RGB, of YCbCr, and of the chroma rows beyond."""
-        first, last = max(cut.rows.start - 1, 0), min(cut.rows.stop + 1, height)
-        more, own_rows = slice(first, last), slice(cut.rows.start - first, cut.rows.stop - first)
-        inside, cotangent = inside_whole[0][cut.samples, :, more], cotangents[cut.samples, :, more]
-        g_rgb, g_ycc = codec.to_rgb_vjp(xp, spec, cut.operands, _or_none(inside), cotangent)
-        above = g_ycc[..., 1:, :1, :] if first < cut.rows.start else None
-        below = g_ycc[..., 1:, -1:, :] if last > cut.rows.stop else None
-        return g_rgb[..., own_rows, :], g_ycc[..., own_rows, :], (above, below)
-
-    def use(cut: Cut, planes: Group, beyond: Halo) -> Operands:
-        g_rgb, g_ycc, g_beyond = to_rgb_vjp(cut)
-        size = (g_ycc.shape[-2], g_ycc.shape[-1])
-        g_planes = codec.upsample_vjp(xp, spec, g_ycc, size, g_beyond)
-        u = _strip_of(spec, u_whole, cut)
-        in_range = tuple(_or_none(mask) for mask in _strip_of(spec, in_range_whole, cut))
-        k = codec.rounded(xp, spec, u) if wanted.steps else u
-        # The steps' cotangents come from `encode_vjp`, which is told k, for both of their uses.
-        decoding = wanted._replace(steps=False)
-        g_coefficients, _ = codec.reconstruct_vjp(xp, cut.operands, k, in_range, g_planes, decoding)
-        strip = None if images is None else _in_order(images[cut.samples, :, cut.rows])
-        g_strip, g = codec.encode_vjp(xp, spec, cut.operands, strip, size, u, g_coefficients, wanted, k)
-        if g_images is not None:
-            g_images[cut.samples, :, cut.rows] = g_strip
-        if wanted.color:
-            ycc = codec.upsample(xp, spec, planes, size, beyond)
-            inverse, unshift = cut.operands.inverse, cut.operands.unshift
-            g_inverse, g_unshift = color.mix_vjp_parameters(xp, inverse, unshift, ycc, _in_order(g_rgb))
-            g = g._replace(inverse=g_inverse, unshift=g_unshift)
-        return g._replace(steps=tuple(untile(xp, of_steps) for of_steps in g.steps))
-
-    pieces = cuts(xp, spec, operands, leading, cotangents.shape)
-    found = each(spec, pieces, cotangents.shape, make, use, looks_beyond=wanted.color)
-    totals = _totals(xp, operands, leading, g_image.dtype, wanted)
-    for cut, g in zip(pieces, found, strict=True):
-        _add(xp, totals, g, cut)
-    return Gradients(
-        None if g_images is None else xp.reshape(g_images, g_image.shape), _unflat(xp, totals, operands, leading)
-    )
-
-
-# --- residuals --------------------------------------------------------------------------------------------------------
-
-
-def _empty_residuals(xp: Namespace, spec: Spec, images: Array) -> Residuals:
-    count, channels, *size = images.shape
-    shapes = [
-        (count, min(2, channels - 1) if index else 1, *padded_size((size[0], size[1]), factors))
-        for index, factors in enumerate(spec.samplings)
+def cut(spec: Spec, cutting: Cutting, operands: Operands, batch_shape: Shape, shape: Shape) -> list[Strip]:
+    """A batch (count, channels, H, W) in strips: sample after sample, from top to bottom."""
+    count, _, height, width = shape
+    area = cutting.area * (2 if count * height * width >= 2 * cutting.thread_area else 1)
+    return [
+        Strip(samples, rows, of_samples)
+        for samples in _samples_together(count, height * width, area)
+        for of_samples in (_tiled(spec, _of_samples(operands, batch_shape, samples), width),)
+        for rows in _rows_together(height, width, area)
     ]
-    u = tuple(xp.empty(shape, dtype=images.dtype) for shape in shapes)
-    in_range = tuple(xp.empty(shape, dtype=xp.bool) for shape in shapes) if spec.hard else ()
-    return (*u, xp.empty(images.shape, dtype=xp.bool), *in_range)
 
 
-def _parts(spec: Spec, residuals: Residuals) -> tuple[Residuals, Residuals, Residuals]:
-    """Coefficients, the mask of the image, the masks of planes."""
-    groups = len(spec.samplings)
-    return residuals[:groups], residuals[groups : groups + 1], residuals[groups + 1 :]
+def process(
+    spec: Spec,
+    cutting: Cutting,
+    strips: list[Strip],
+    shape: Shape,
+    produce: Callable[[Strip], Group],
+    consume: Callable[[Strip, Group, Rows], Result],
+) -> list[Result]:
+    """Produce the planes of every strip, and consume them once the neighbors' are there, too.
+
+    ``consume(strip, planes, rows)`` gets the rows of chroma next to its own where upsampling doubles rows. Each thread
+    takes a run of consecutive strips. Those at the ends of a run, whose neighbors another thread produces, are consumed
+    after all runs; so a result does not depend on the number of threads. A strip that produces no planes waits for none.
+    """
+    count, _, height, width = shape
+    # A caller's own surrogate may not be made for several threads.
+    most = threads.get_num_threads() if isinstance(spec.rounding, str) else 1
+    workers = min(most, count * height * width // cutting.thread_area)
+    if len(strips) == 1:
+        return [consume(strips[0], produce(strips[0]), (None, None))]
+    doubles_rows = spec.samplings[-1][0] == 2
+    edges: dict[int, Rows] = {}
+    results: dict[int, Result] = {}
+
+    def neighbors(index: int, planes: Group) -> tuple[int | None, int | None]:
+        rows = strips[index].rows
+        if not (doubles_rows and planes):
+            return None, None
+        return index - 1 if rows.start > 0 else None, index + 1 if rows.stop < height else None
+
+    def finish(index: int, planes: Group) -> None:
+        above, below = neighbors(index, planes)
+        rows = (None if above is None else edges[above][1], None if below is None else edges[below][0])
+        results[index] = consume(strips[index], planes, rows)
+
+    def run(indices: Sequence[int]) -> list[tuple[int, Group]]:
+        waiting: dict[int, Group] = {}
+        for index in indices:
+            planes = produce(strips[index])
+            waiting[index] = planes
+            edges[index] = edge_rows(planes)
+            done = range(indices[0], index + 1)
+            for ready, its_planes in list(waiting.items()):
+                if all([other is None or other in done for other in neighbors(ready, its_planes)]):
+                    finish(ready, waiting.pop(ready))
+        return list(waiting.items())
+
+    def finish_all(left: Sequence[tuple[int, Group]]) -> None:
+        for index, planes in left:
+            finish(index, planes)
+
+    left = threads.spread(run, range(len(strips)), workers)
+    threads.spread(finish_all, [item for items in left for item in items], workers)
+    return [results[index] for index in range(len(strips))]
 
 
-def _or_none(mask: Array) -> Array | None:
-    """To look is cheaper than to multiply by ones."""
-    return None if mask.all() else mask
+def plane_rows(factors: tuple[int, int], rows: slice) -> slice:
+    """The rows of a group's planes of whole blocks that belong to a strip."""
+    start = rows.start // factors[0]
+    return slice(start, start + padded_size((rows.stop - rows.start, 1), factors)[0])
 
 
-def _in_order(strip: Array) -> Array:
-    """C order, so that sums do not depend on how the caller's memory is laid out."""
-    return np.ascontiguousarray(strip)
+def edge_rows(planes: Group) -> Rows:
+    """The first and the last row of chroma."""
+    # Copies: views would keep all planes in memory.
+    if not planes:
+        return None, None
+    return xp.asarray(planes[-1][..., :1, :], copy=True), xp.asarray(planes[-1][..., -1:, :], copy=True)
 
 
-def _store(spec: Spec, whole: Residuals, parts: Residuals, cut: Cut) -> None:
-    for array, part, factors in zip(whole, parts, spec.samplings, strict=False):
-        array[cut.samples, :, plane_rows(factors, cut.rows)] = part
+def _samples_together(count: int, pixels: int, area: int) -> Iterator[slice]:
+    together = max(1, area // pixels)
+    for start in range(0, count, together):
+        yield slice(start, min(start + together, count))
 
 
-def _strip_of(spec: Spec, whole: Residuals, cut: Cut) -> Residuals:
-    return tuple(
-        array[cut.samples, :, plane_rows(factors, cut.rows)]
-        for array, factors in zip(whole, spec.samplings, strict=False)
-    )
+def _rows_together(height: int, width: int, area: int) -> Iterator[slice]:
+    rows = max(GROUP, area // width // GROUP * GROUP)
+    for start in range(0, height, rows):
+        yield slice(start, min(start + rows, height))
 
 
-# --- sums over samples and strips -------------------------------------------------------------------------------------
+def _of_samples(operands: Operands, batch_shape: Shape, samples: slice) -> Operands:
+    """The operands that some samples meet."""
+
+    def pick(array: Array | None, core_ndim: int) -> Array | None:
+        if array is None or array.ndim == core_ndim:
+            return array
+        return per_sample(xp, array, core_ndim, batch_shape)[samples]
+
+    steps, *color = operands
+    if color[0] is None or not any([x.ndim > n for x, n in zip(color, COLOR_NDIMS, strict=True)]):
+        picked = color
+    else:
+        picked = [pick(array, core_ndim) for array, core_ndim in zip(color, COLOR_NDIMS, strict=True)]
+    return Operands(tuple([pick(array, STEPS_NDIM) for array in steps]), *picked)  # type: ignore[misc]
 
 
-def _totals(
-    xp: Namespace, operands: Operands, leading: tuple[int, ...], dtype: np.dtype[np.floating], wanted: Wanted
-) -> Operands:
-    """Zeros for the cotangents of operands, one a sample where an operand has leading axes."""
-
-    def zeros(array: Array, own: int) -> Array:
-        shape = array.shape[array.ndim - own :]
-        return xp.zeros(shape if array.ndim == own else (math.prod(leading), *shape), dtype=dtype)
-
-    of_color = (
-        zeros(array, own) if wanted.color else None for array, own in zip(operands[1:], COLOR_AXES, strict=True)
-    )
-    return Operands(tuple(zeros(steps, STEP_AXES) for steps in operands.steps) if wanted.steps else (), *of_color)
-
-
-def _add(xp: Namespace, totals: Operands, found: Operands, cut: Cut) -> None:
-    flat_totals, flat_found = ((*operands.steps, *operands[1:]) for operands in (totals, found))
-    own_axes = (*(STEP_AXES for _ in totals.steps), *COLOR_AXES)
-    for total, g, own in zip(flat_totals, flat_found, own_axes, strict=True):
-        if total is not None:
-            part = total[cut.samples] if total.ndim > own else total
-            part += xp.reshape(g, part.shape)
-
-
-def _unflat(xp: Namespace, totals: Operands, operands: Operands, leading: tuple[int, ...]) -> Operands:
-    """Sums in the shapes of their operands."""
-
-    def shaped(total: Array | None, array: Array, own: int) -> Array | None:
-        if total is None or total.ndim == own:
-            return total
-        return sum_to_shape(xp, xp.reshape(total, (*leading, *total.shape[1:])), array.shape)
-
-    return Operands(
-        tuple(shaped(total, steps, STEP_AXES) for total, steps in zip(totals.steps, operands.steps, strict=False)),
-        *(shaped(*each_) for each_ in zip(totals[1:], operands[1:], COLOR_AXES, strict=True)),
-    )
+def _tiled(spec: Spec, operands: Operands, width: int) -> Operands:
+    """Steps once for every block of a row, so that no strip has to do it."""
+    tiled = [
+        tile(xp, steps, padded_size((1, width), factors)[1])
+        for steps, factors in zip(operands.steps, spec.samplings, strict=True)
+    ]
+    return operands._replace(steps=tuple(tiled))

@@ -11,8 +11,8 @@ JFIF's matrix and offset (0, 128, 128).
 
 import math
 
-from pyjpegdiff.reduce import sum_to_shape
-from pyjpegdiff.spec import Array, Namespace
+from pyjpegdiff.arrays import add_to, unbroadcast
+from pyjpegdiff.types import Array, Namespace
 
 LEVEL = 128.0
 MATRIX = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
@@ -36,10 +36,8 @@ FIXED_UNSHIFT = (LEVEL, LEVEL, LEVEL)
 
 
 def mix(xp: Namespace, matrix: Array, shift: Array, planes: Array) -> Array:
-    """``matrix @ planes + shift`` a pixel: (..., n, m), (..., n) and (..., m, H, W) give (..., n, H, W)."""
-    mixed = _matmul_pixels(xp, matrix, planes)
-    mixed += shift[..., None, None]
-    return mixed
+    """``matrix @ planes + shift`` per pixel: (..., n, m), (..., n) and (..., m, H, W) give (..., n, H, W)."""
+    return add_to(xp, _matmul_pixels(xp, matrix, planes), shift[..., None, None])
 
 
 def mix_vjp(xp: Namespace, matrix: Array, cotangent: Array) -> Array:
@@ -53,7 +51,7 @@ def mix_vjp_parameters(
     """Cotangents of ``matrix`` and ``shift``, of their shapes."""
     g_matrix = xp.matmul(_flat(xp, cotangent), xp.matrix_transpose(_flat(xp, planes)))
     g_shift = xp.sum(cotangent, axis=(-2, -1))
-    return sum_to_shape(xp, g_matrix, matrix.shape), sum_to_shape(xp, g_shift, shift.shape)
+    return unbroadcast(xp, g_matrix, matrix.shape), unbroadcast(xp, g_shift, shift.shape)
 
 
 def invert(xp: Namespace, matrix: Array) -> Array:
@@ -80,8 +78,8 @@ def _cross(xp: Namespace, a: Array, b: Array) -> Array:
 
 
 def _flat(xp: Namespace, planes: Array) -> Array:
-    *leading, height, width = planes.shape
-    return xp.reshape(planes, (*leading, height * width))
+    *batch, height, width = planes.shape
+    return xp.reshape(planes, (*batch, height * width))
 
 
 def _matmul_pixels(xp: Namespace, matrix: Array, planes: Array) -> Array:

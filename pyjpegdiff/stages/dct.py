@@ -12,8 +12,8 @@ blocks are the rows of one tall ``(n, 8)`` matrix, along H they are ``(8, W)`` s
 
 import math
 
-from pyjpegdiff.devices import constant_like, for_exact_products
-from pyjpegdiff.spec import Array, Namespace
+from pyjpegdiff.arrays import constant_like, for_exact_products
+from pyjpegdiff.types import Array, Namespace
 
 BLOCK = 8
 BASIS = tuple(
@@ -91,17 +91,17 @@ def left(xp: Namespace, matrix: Array, planes: Array) -> Array:
 
 def to_blocks(xp: Namespace, plane: Array) -> Array:
     """(..., H, W) with coefficients in place -> a new (..., H / 8, W / 8, 8, 8)."""
-    *leading, height, width = plane.shape
-    split = xp.reshape(plane, (*leading, height // BLOCK, BLOCK, width // BLOCK, BLOCK))
+    *batch, height, width = plane.shape
+    split = xp.reshape(plane, (*batch, height // BLOCK, BLOCK, width // BLOCK, BLOCK))
     return xp.asarray(_swap_inner(xp, split), copy=True)
 
 
 def from_blocks(xp: Namespace, blocks: Array) -> Array:
     """(..., H / 8, W / 8, 8, 8) -> (..., H, W)."""
-    *leading, high, wide, _, _ = blocks.shape
-    return xp.reshape(_swap_inner(xp, blocks), (*leading, high * BLOCK, wide * BLOCK))
+    *batch, high, wide, _, _ = blocks.shape
+    return xp.reshape(_swap_inner(xp, blocks), (*batch, high * BLOCK, wide * BLOCK))
 
 
 def _swap_inner(xp: Namespace, x: Array) -> Array:
-    leading = tuple(range(x.ndim - 4))
-    return xp.permute_dims(x, (*leading, x.ndim - 4, x.ndim - 2, x.ndim - 3, x.ndim - 1))
+    batch_axes = range(x.ndim - 4)
+    return xp.permute_dims(x, (*batch_axes, x.ndim - 4, x.ndim - 2, x.ndim - 3, x.ndim - 1))

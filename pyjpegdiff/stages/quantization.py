@@ -6,16 +6,14 @@ r"""From quality to step sizes, and quantization by them.
     Q = \mathrm{clip}\bigl(\lfloor (T s + 50) / 100 \rfloor, 1, 255\bigr), \qquad
     u = c / Q, \quad k = \mathrm{round}(u), \quad c' = k Q
 
-as libjpeg has it. The qualities of an array are limited to 1..100. The smooth scale adds what its floor misses at
+as libjpeg has it. The qualities of an array are clipped to 1..100. The smooth scale adds what its floor misses at
 integers (1/8 for the cubic): whole qualities give whole scales, and the steps are not pushed across their own floor.
 
 Through quantization and back the step size cancels: with G the cotangent of c', the coefficient gets
 :math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`.
 """
 
-from pyjpegdiff.devices import limit
-from pyjpegdiff.reduce import sum_to_shape
-from pyjpegdiff.spec import Array, Namespace
+from pyjpegdiff.arrays import hard_clip, unbroadcast
 from pyjpegdiff.stages.dct import BLOCK
 from pyjpegdiff.stages.surrogates import (
     FLOOR_AT_INTEGERS,
@@ -26,31 +24,34 @@ from pyjpegdiff.stages.surrogates import (
     round_half_away,
     rounding_surrogate,
 )
+from pyjpegdiff.types import Array, Namespace, Rounding, Shape
 
 # --- quality -> scale -------------------------------------------------------------------------------------------------
 
 
 def scale(xp: Namespace, quality: Array, flooring: str, hard: bool) -> tuple[Array, Array]:
-    """Scale of the tables, percent, and its derivative by quality.
+    """Scale of the tables, percent, and its derivative with respect to quality.
 
     Outside 1..100 the value is the bound's and the derivative `LEAK` times the bound's, so that a quality that was
     stepped out of range finds its way back. At 50 both branches give 100, with the same derivative -2.
     """
-    limited = limit(xp, quality, 1, 100)
-    low = limited < 50
-    percent = xp.where(low, 5000 / limited, 200 - 2 * limited)
-    slope = xp.where(low, -5000 / (limited * limited), xp.full_like(limited, -2))
+    clipped = hard_clip(xp, quality, 1, 100)
+    low = clipped < 50
+    percent = xp.where(low, 5000 / clipped, 200 - 2 * clipped)
+    slope = xp.where(low, -5000 / (clipped * clipped), xp.full_like(clipped, -2))
     value, derivative = floor(xp, percent, flooring, hard)
     if not hard:
         value = value - FLOOR_AT_INTEGERS[flooring]
-    return value, _leaky(xp, limited == quality, slope * derivative)
+    return value, _leaky(xp, clipped == quality, slope * derivative)
 
 
 # --- table, scale -> steps --------------------------------------------------------------------------------------------
 
 
 def steps(xp: Namespace, table: Array, scale: Array, flooring: str, hard: bool) -> tuple[Array, Array]:
-    """Step sizes (..., 8, 8) for tables (..., 8, 8) and scales (...), and their derivative by ``table * scale``."""
+    """Step sizes (..., 8, 8) for tables (..., 8, 8) and scales (...), and their derivative with respect to
+    ``table * scale``.
+    """
     exact = (table * scale[..., None, None] + 50) / 100
     floored, derivative = floor(xp, exact, flooring, hard)
     return clip(xp, floored, 1, 255, hard), _leaky(xp, is_inside(floored, 1, 255), derivative / 100)
@@ -59,8 +60,8 @@ def steps(xp: Namespace, table: Array, scale: Array, flooring: str, hard: bool) 
 def steps_vjp(xp: Namespace, table: Array, scale: Array, derivative: Array, cotangent: Array) -> tuple[Array, Array]:
     """Cotangents of table and scale."""
     g = cotangent * derivative
-    g_table = sum_to_shape(xp, g * scale[..., None, None], table.shape)
-    g_scale = sum_to_shape(xp, xp.sum(g * table, axis=(-2, -1)), scale.shape)
+    g_table = unbroadcast(xp, g * scale[..., None, None], table.shape)
+    g_scale = unbroadcast(xp, xp.sum(g * table, axis=(-2, -1)), scale.shape)
     return g_table, g_scale
 
 
@@ -81,13 +82,13 @@ def multiply(xp: Namespace, quantized: Array, steps: Array) -> Array:
     return _times(xp, quantized, steps)
 
 
-def steps_cotangent(xp: Namespace, cotangent: Array, factor: Array, shape: tuple[int, ...]) -> Array:
+def steps_cotangent(xp: Namespace, cotangent: Array, factor: Array, shape: Shape) -> Array:
     """Sum of ``cotangent * factor``, both in place, over all blocks and planes that a step met."""
     product = cotangent * factor
-    *leading, planes, height, width = product.shape
+    *batch, planes, height, width = product.shape
     # Slabs first: they are contiguous, and leave little for the sum along them.
-    slab = xp.sum(xp.reshape(product, (*leading, planes * height // BLOCK, BLOCK, width)), axis=-3)
-    return sum_to_shape(xp, slab if shape[-1] == width else untile(xp, slab), shape)
+    slab = xp.sum(xp.reshape(product, (*batch, planes * height // BLOCK, BLOCK, width)), axis=-3)
+    return unbroadcast(xp, slab if shape[-1] == width else untile(xp, slab), shape)
 
 
 def tile(xp: Namespace, steps: Array, width: int) -> Array:
@@ -97,18 +98,18 @@ def tile(xp: Namespace, steps: Array, width: int) -> Array:
 
 def untile(xp: Namespace, tiled: Array) -> Array:
     """The adjoint of `tile`: (..., 8, width) -> (..., 8, 8)."""
-    *leading, width = tiled.shape
-    return xp.sum(xp.reshape(tiled, (*leading, width // BLOCK, BLOCK)), axis=-2)
+    *batch, width = tiled.shape
+    return xp.sum(xp.reshape(tiled, (*batch, width // BLOCK, BLOCK)), axis=-2)
 
 
-def round_(xp: Namespace, u: Array, rounding: object, hard: bool) -> Array:
+def round_(xp: Namespace, u: Array, rounding: Rounding, hard: bool) -> Array:
     """Round, or the surrogate's value."""
-    return round_half_away(xp, u) if hard else rounding_surrogate(rounding).value(xp, u)  # type: ignore[arg-type]
+    return round_half_away(xp, u) if hard else rounding_surrogate(rounding).value(xp, u)
 
 
 def _times(xp: Namespace, planes: Array, factor: Array) -> Array:
     """Multiply planes (..., k, H, W) by an (..., 8, 8) that repeats over blocks and planes, or by its `tile`."""
-    *leading, count, height, width = planes.shape
+    *batch, count, height, width = planes.shape
     tiled = factor if factor.shape[-1] == width else tile(xp, factor, width)
-    slabs = xp.reshape(planes, (*leading, count * height // BLOCK, BLOCK, width))
+    slabs = xp.reshape(planes, (*batch, count * height // BLOCK, BLOCK, width))
     return xp.reshape(slabs * tiled[..., None, :, :], planes.shape)

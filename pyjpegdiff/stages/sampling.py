@@ -14,9 +14,9 @@ replicated one at its border. Columns are whole in every call, and replicate by 
 round up on average is nothing; their derivative is the identity.
 """
 
-from pyjpegdiff.devices import constant_like
-from pyjpegdiff.spec import Array, Namespace
+from pyjpegdiff.arrays import add_to, constant_like, multiply_by
 from pyjpegdiff.stages.dct import BLOCK
+from pyjpegdiff.types import Array, Namespace, Size
 
 DOWN_BIAS = {(1, 2): (0.0, 0.5), (2, 1): (0.5, 0.5), (2, 2): (0.25, 0.5)}
 """Of even and odd columns, by (rows, columns) to a sample: 1 + (column & 1) quarters, and so on."""
@@ -29,15 +29,16 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def sample_size(size: tuple[int, int], sampling: tuple[int, int]) -> tuple[int, int]:
+def sample_size(size: Size, sampling: tuple[int, int]) -> Size:
     """Height and width in samples of a component, before it is filled to whole blocks."""
-    return ceil_div(size[0], sampling[0]), ceil_div(size[1], sampling[1])
+    return -(-size[0] // sampling[0]), -(-size[1] // sampling[1])
 
 
-def padded_size(size: tuple[int, int], sampling: tuple[int, int]) -> tuple[int, int]:
+def padded_size(size: Size, sampling: tuple[int, int]) -> Size:
     """Height and width in samples of a component's whole blocks."""
-    height, width = sample_size(size, sampling)
-    return ceil_div(height, BLOCK) * BLOCK, ceil_div(width, BLOCK) * BLOCK
+    # Every call asks this a dozen times, and sizes may be symbols: formulas in place, and no branches.
+    high, wide = BLOCK * sampling[0], BLOCK * sampling[1]
+    return (size[0] + high - 1) // high * BLOCK, (size[1] + wide - 1) // wide * BLOCK
 
 
 # --- downsampling -----------------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ def downsample(xp: Namespace, planes: Array, sampling: tuple[int, int], hard: bo
     group, and then the last row of *means*.
     """
     rows, columns = sampling
-    height, width = padded_size(planes.shape[-2:], sampling)
+    height, width = padded_size((planes.shape[-2], planes.shape[-1]), sampling)
     means = replicate_end(xp, planes, -1, columns * width)
     means = replicate_end(xp, means, -2, rows * ceil_div(planes.shape[-2], rows))
     if rows == 2:
@@ -65,7 +66,7 @@ def downsample(xp: Namespace, planes: Array, sampling: tuple[int, int], hard: bo
     return replicate_end(xp, means, -2, height)
 
 
-def downsample_vjp(xp: Namespace, cotangent: Array, sampling: tuple[int, int], size: tuple[int, int]) -> Array:
+def downsample_vjp(xp: Namespace, cotangent: Array, sampling: tuple[int, int], size: Size) -> Array:
     """Cotangent of the planes of that size."""
     rows, columns = sampling
     height, width = size
@@ -107,9 +108,9 @@ def upsample_vjp(xp: Namespace, cotangent: Array, sampling: tuple[int, int]) -> 
     # Rows first: they are contiguous, and halve what the columns cost.
     g = cotangent
     if rows == 2:
-        g = _triangle_vjp(g, -2)
+        g = _triangle_vjp(xp, g, -2)
     if columns == 2:
-        g = _triangle_vjp(halo(xp, g, -1), -1)
+        g = _triangle_vjp(xp, halo(xp, g, -1), -1)
     return g
 
 
@@ -122,25 +123,20 @@ def _triangle(xp: Namespace, x: Array, axis: int, biases: tuple[float, float] | 
     near = 0.75 * at(x, axis, slice(1, -1))
     quarter = 0.25 * x
     even = near + at(quarter, axis, slice(None, -2))
-    odd = near
-    odd += at(quarter, axis, slice(2, None))
+    odd = add_to(xp, near, at(quarter, axis, slice(2, None)))
     if biases is not None:
-        even += biases[0]
-        odd += biases[1]
-        even, odd = xp.floor(even), xp.floor(odd)
+        even = xp.floor(add_to(xp, even, biases[0]))
+        odd = xp.floor(add_to(xp, odd, biases[1]))
     return interleave(xp, even, odd, axis)
 
 
-def _triangle_vjp(g: Array, axis: int) -> Array:
+def _triangle_vjp(xp: Namespace, g: Array, axis: int) -> Array:
     # With the halo, odd outputs stand at 0, 2, 4, ... and even ones at 1, 3, 5, ...
     odd, even = at(g, axis, slice(0, None, 2)), at(g, axis, slice(1, None, 2))
     odd_before, odd_own = at(odd, axis, slice(None, -1)), at(odd, axis, slice(1, None))
     even_own, even_after = at(even, axis, slice(None, -1)), at(even, axis, slice(1, None))
     near, far = even_own + odd_own, even_after + odd_before
-    near *= 0.75
-    far *= 0.25
-    near += far
-    return near
+    return add_to(xp, multiply_by(xp, near, 0.75), multiply_by(xp, far, 0.25))
 
 
 def _repeat(xp: Namespace, x: Array, sampling: tuple[int, int]) -> Array:
@@ -172,10 +168,10 @@ def halo(xp: Namespace, x: Array, axis: int, before: Array | None = None, after:
 
 def interleave(xp: Namespace, even: Array, odd: Array, axis: int) -> Array:
     """Rows (axis -2) or columns (axis -1) of two planes in turn."""
-    *leading, height, width = even.shape
+    *batch, height, width = even.shape
     if axis == -1:
-        return xp.reshape(xp.concat((even[..., None], odd[..., None]), axis=-1), (*leading, height, 2 * width))
-    return xp.reshape(xp.concat((even, odd), axis=-1), (*leading, 2 * height, width))
+        return xp.reshape(xp.concat((even[..., None], odd[..., None]), axis=-1), (*batch, height, 2 * width))
+    return xp.reshape(xp.concat((even, odd), axis=-1), (*batch, 2 * height, width))
 
 
 def replicate_end(xp: Namespace, x: Array, axis: int, length: int) -> Array:
@@ -189,7 +185,7 @@ def replicate_end(xp: Namespace, x: Array, axis: int, length: int) -> Array:
 
 
 def replicate_end_vjp(xp: Namespace, g: Array, axis: int, length: int) -> Array:
-    """What the repeated rows or columns got goes to the last that is their own."""
+    """The adjoint of `replicate_end`: what repeated rows or columns got goes to the one that was repeated."""
     if length == g.shape[axis]:
         return g
     kept = at(g, axis, slice(None, length - 1))

@@ -23,11 +23,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyjpegdiff.devices import limit
-from pyjpegdiff.spec import Array, Namespace, Rounding
+from pyjpegdiff.arrays import hard_clip
+from pyjpegdiff.types import Array, Namespace, Rounding
 
 LEAK = 1e-3
-"""Slope of a range limit outside its bounds, so that what is clipped can still be pulled back."""
+"""Slope of a clip outside its bounds, so that a gradient still reaches what was clipped."""
 
 FOURIER_TERMS = 10
 TANH_STEEPNESS = 5.0
@@ -159,17 +159,17 @@ def floor(xp: Namespace, x: Array, flooring: str, hard: bool) -> tuple[Array, Ar
 
 
 def clip(xp: Namespace, x: Array, low: float, high: float, hard: bool) -> Array:
-    """Range limit, hard or with slope `LEAK` outside."""
-    clipped = limit(xp, x, low, high)
+    """Clip, hard or with slope `LEAK` outside."""
+    clipped = hard_clip(xp, x, low, high)
     return clipped if hard else clipped + LEAK * (x - clipped)
 
 
 def is_inside(x: Array, low: float, high: float) -> Array:
-    """The mask of what a range limit leaves as it is, bounds included."""
+    """The mask of what a clip leaves as it is, bounds included."""
     return (x >= low) & (x <= high)
 
 
 def clip_vjp(xp: Namespace, cotangent: Array, inside: Array) -> Array:
     """Cotangent of what was clipped: whole inside, `LEAK` of it outside."""
     # A product, which costs NumPy a quarter of what `where` does.
-    return cotangent * limit(xp, xp.astype(inside, cotangent.dtype), LEAK, 1)
+    return cotangent * hard_clip(xp, xp.astype(inside, cotangent.dtype), LEAK, 1)
