@@ -1,4 +1,4 @@
-"""What the tutorials judge by: files that Pillow writes, and what it reads back."""
+"""Files that Pillow writes, and the images that it reads back, for all tutorials."""
 
 import io
 from typing import Any
@@ -15,12 +15,12 @@ def jpeg_file(
     quality: int | None = None,
     tables: list[NDArray[Any]] | None = None,
 ) -> bytes:
-    """The JPEG file of uint8 (H, W, 3) or (H, W), at a quality or by given tables.
+    """The JPEG file of uint8 (H, W, 3) or (H, W), at a quality or with custom tables.
 
-    Both Pillow and pyjpegdiff hold tables row by row; zig-zag order is for files.
+    Both Pillow and pyjpegdiff use tables row by row; zig-zag order is only for files.
     """
     options: dict[str, Any] = {} if quality is None else {"quality": quality}
-    if tables is not None:  # as they are: Pillow scales them only if quality is given
+    if tables is not None:  # unchanged: Pillow scales them only if quality is given
         options["qtables"] = [table.astype(int).ravel().tolist() for table in tables]
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", optimize=True, **options)
