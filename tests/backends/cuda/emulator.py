@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pyjpegdiff.backends.cuda import source
+from pyjpegdiff.backends.cuda_kernels import CudaKernels
 
 KERNELS = ("prepare", "prepare_vjp", "encode_reconstruct", "upsample_convert", "code_vjp")
 MISTAKES = {1: "some threads never reached a barrier at which others wait", 2: "another number of threads"}
@@ -36,6 +37,27 @@ class Emulator:
         status = launch(blocks, options.threads, int(self.descending), pointers)
         assert status == 0, f"{kernel}: {MISTAKES[status]}"
         self.launched.append(kernel)
+
+
+class EmulatedKernels(CudaKernels):
+    """The CUDA kernels as a backend for arrays in the host's memory: `backends.register` it, and name "emulated"."""
+
+    name = "emulated"
+
+    def __init__(self, emulator=None):
+        self.emulator = Emulator() if emulator is None else emulator
+        super().__init__(launch=self.emulator)
+
+    @property
+    def launched(self):
+        """The kernels that have been launched, in order."""
+        return self.emulator.launched
+
+    def is_available(self):
+        return True
+
+    def supports(self, spec, xp, device):
+        return isinstance(spec.rounding, str)
 
 
 def _argument(value):

@@ -1,0 +1,3 @@
+"""What many tests take: the modes of a call."""
+
+MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
