@@ -9,7 +9,7 @@ from pyjpegdiff import arguments, execution
 from pyjpegdiff.arguments import library_of
 from pyjpegdiff.operations import CODE, DECODE, ENCODE
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
-from pyjpegdiff.types import Array, Rounding
+from pyjpegdiff.types import AnyArray, Array, Rounding
 
 
 def diff_jpeg_coding(
@@ -27,7 +27,7 @@ def diff_jpeg_coding(
     color_offset: Array | None = None,
     data_range: float | None = None,
     channel_axis: int | None = -3,
-) -> Array:
+) -> AnyArray:
     r"""Code an image as JPEG does, and decode it again.
 
     The smooth variant (``ste=False``) replaces every rounding, floor and range limit by a surrogate that has a useful
@@ -104,7 +104,7 @@ def diff_jpeg_coding(
     ((3, 16, 16), 'float32', True)
     """
     given = locals()
-    if is_torch_array(image_rgb):
+    if _is_tensor(image_rgb):
         return _torch().diff_jpeg_coding(**given)
     return execution.run(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
@@ -125,7 +125,7 @@ def diff_jpeg_coding_vjp(
     color_offset: Array | None = None,
     data_range: float | None = None,
     channel_axis: int | None = -3,
-) -> tuple[Array, Callable[[Array], CodingGradients]]:
+) -> tuple[AnyArray, Callable[[Array], CodingGradients]]:
     """Code an image, and give the function that pulls a cotangent of the result back to the arguments.
 
     Parameters
@@ -169,7 +169,7 @@ def diff_jpeg_coding_vjp(
     True
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if is_torch_array(image_rgb):
+    if _is_tensor(image_rgb):
         return _torch().diff_jpeg_coding_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
@@ -221,7 +221,7 @@ def jpeg_encode(
     (-32.0, 16.0)
     """
     given = locals()
-    if is_torch_array(image_rgb):
+    if _is_tensor(image_rgb):
         return _torch().jpeg_encode(**given)
     return execution.run(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
@@ -278,7 +278,7 @@ def jpeg_encode_vjp(
     True
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if is_torch_array(image_rgb):
+    if _is_tensor(image_rgb):
         return _torch().jpeg_encode_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
@@ -292,7 +292,7 @@ def jpeg_decode(
     color_offset: Array | None = None,
     data_range: float | None = None,
     channel_axis: int | None = -3,
-) -> Array:
+) -> AnyArray:
     """The second half of `diff_jpeg_coding`: the image of quantized coefficients.
 
     Parameters
@@ -332,7 +332,7 @@ def jpeg_decode(
     True
     """
     given = locals()
-    if is_torch_array(getattr(coefficients, "y", None)):
+    if _is_tensor(getattr(coefficients, "y", None)):
         return _torch().jpeg_decode(**given)
     return execution.run(DECODE, arguments.decoding(None, **given))
 
@@ -347,7 +347,7 @@ def jpeg_decode_vjp(
     color_offset: Array | None = None,
     data_range: float | None = None,
     channel_axis: int | None = -3,
-) -> tuple[Array, Callable[[Array], DecodingGradients]]:
+) -> tuple[AnyArray, Callable[[Array], DecodingGradients]]:
     """Decode coefficients, and give the function that pulls a cotangent of the image back to the arguments.
 
     Parameters
@@ -383,9 +383,13 @@ def jpeg_decode_vjp(
     (3, 20, 30)
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if is_torch_array(getattr(coefficients, "y", None)):
+    if _is_tensor(getattr(coefficients, "y", None)):
         return _torch().jpeg_decode_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(DECODE, arguments.decoding(None, **given), wrt)
+
+
+def _is_tensor(value: object) -> bool:
+    return is_torch_array(value)
 
 
 def _torch() -> ModuleType:

@@ -136,7 +136,8 @@ def coding(
     spec = make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray)
     if library is NUMPY and data_range is None:
         warn_of_unit_range(image_rgb, stacklevel=3)  # type: ignore[arg-type]
-    inputs, origins = {"image_rgb": image_rgb}, {}
+    inputs: dict[str, Array] = {"image_rgb": image_rgb}
+    origins: dict[str, Origin] = {}
     parameters = _Parameters(library, canonical[:-3], layout.compute_dtype, arrays.device(image_rgb), inputs, origins)
     parameters.add("jpeg_quality", jpeg_quality)
     parameters.add("quantization_table_y", quantization_table_y)
@@ -221,6 +222,17 @@ def make_spec(
     return Spec(hard, checks.rounding(rounding, tuple(ROUNDINGS)), flooring, None if gray else sampling, libjpeg)
 
 
+def check_choices(
+    ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None,
+    color_matrix: Array | None, color_offset: Array | None, data_range: float | None, channel_axis: int | None,
+) -> None:  # fmt: skip
+    """Raise for a choice that no image could make right."""
+    make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)
+    checks.data_range(data_range)
+    if channel_axis is not None:
+        checks.axis(channel_axis)
+
+
 def check_cotangent(library: Library, name: str, value: Any, shape: Shape) -> None:
     """A cotangent of the output's shape."""
     _check_array(library, name, value)
@@ -263,7 +275,7 @@ class _Parameters:
         device = arrays.device(array)
         if device != self.device or shape != tuple(array.shape):
             self.origins[name] = Origin(tuple(array.shape), device)
-            array = self.library.xp.reshape(to_device(array, self.device), shape)  # type: ignore[type-var]
+            array = self.library.xp.reshape(to_device(array, self.device), shape)
         self.inputs[name] = array
 
     def _array_of_numbers(self, label: str, value: Any) -> Array:

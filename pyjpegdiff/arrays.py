@@ -29,7 +29,7 @@ def namespace(array: Any) -> Namespace:
 
 def device(array: Array) -> Any:
     """The device of an array, of libraries too whose arrays have no such attribute."""
-    return array.device if isinstance(array, np.ndarray) else device_of(array)  # type: ignore[type-var]
+    return array.device if isinstance(array, np.ndarray) else device_of(array)
 
 
 def is_remote(xp: Namespace, device: Any) -> bool:
@@ -54,7 +54,7 @@ def result_dtype(xp: Namespace, dtype: Any) -> str:
 def to_dtype(xp: Namespace, x: Array, name: str) -> Array:
     """An array in the dtype of that name, itself where it has that dtype."""
     if isinstance(x, np.generic):  # NumPy's sums over all axes
-        return np.asarray(x, name)  # type: ignore[return-value]
+        return np.asarray(x, name)
     return xp.astype(x, getattr(xp, name), copy=False)
 
 
@@ -64,19 +64,22 @@ def to_dtype(xp: Namespace, x: Array, name: str) -> Array:
 def add_to(xp: Namespace, x: Array, y: Array | float) -> Array:
     """``x + y``, in the memory of ``x`` where the library is NumPy; ``x`` must be the caller's own."""
     if xp is numpy_namespace.xp:
-        return np.add(x, y, out=x)  # type: ignore[call-overload, no-any-return]
+        return np.add(x, y, out=x)  # type: ignore[call-overload]
     return x + y
 
 
 def multiply_by(xp: Namespace, x: Array, y: Array | float) -> Array:
     """``x * y``, likewise."""
     if xp is numpy_namespace.xp:
-        return np.multiply(x, y, out=x)  # type: ignore[call-overload, no-any-return]
+        return np.multiply(x, y, out=x)  # type: ignore[call-overload]
     return x * y
 
 
 def hard_clip(xp: Namespace, x: Array, low: float, high: float) -> Array:
     """``xp.clip``, without the masks by which array-api-compat assigns for CuPy: to apply one waits for the device."""
+    if xp is numpy_namespace.xp:
+        clipped: Array = x.clip(low, high)  # type: ignore[attr-defined]
+        return clipped
     return xp.minimum(xp.maximum(x, low), high) if is_cupy_namespace(xp) else xp.clip(x, low, high)  # type: ignore[arg-type]
 
 
@@ -142,7 +145,7 @@ def _kept_by_numpy(values: Any, dtype: Any) -> Array:
     # Reading nested tuples takes as long as a small product, and some are read for every strip of an image.
     array = np.asarray(values, dtype)
     array.flags.writeable = False
-    return array  # type: ignore[return-value]
+    return array
 
 
 def _sent(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:

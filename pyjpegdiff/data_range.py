@@ -42,6 +42,7 @@ def warn_of_unit_range(image: np.ndarray[Any, Any], stacklevel: int) -> None:
 def _is_unit_range(image: np.ndarray[Any, Any]) -> bool:
     # The look ends at the first chunk with a value outside 0..1: in a photo of 0..255 nearly always the first.
     between = False
+    chunk: Any
     for chunk in np.nditer(image, ("external_loop", "buffered", "zerosize_ok"), buffersize=CHUNK):
         if not (chunk.min(initial=0) >= 0 and chunk.max(initial=0) <= 1):
             return False

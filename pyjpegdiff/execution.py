@@ -74,7 +74,8 @@ def result(operation: Operation, call: Call, outputs: Arrays) -> Any:
 
 
 def _coefficients(call: Call, by_name: dict[str, Array]) -> Coefficients:
-    return Coefficients(*map(by_name.get, Coefficients._fields[:5]), call.size, call.subsampling)  # type: ignore[arg-type]
+    missing = dict.fromkeys(COEFFICIENTS)
+    return Coefficients(**{**missing, **by_name}, size=call.size, subsampling=call.subsampling)
 
 
 def _cotangents(operation: Operation, call: Call, shapes: tuple[Shape, ...], cotangent: Any) -> Cotangents:
@@ -93,7 +94,7 @@ def _cotangents(operation: Operation, call: Call, shapes: tuple[Shape, ...], cot
 def _gradients(operation: Operation, call: Call, by_name: dict[str, Array]) -> Any:
     for name, origin in call.origins.items():
         if name in by_name:
-            by_name[name] = to_device(call.xp.reshape(by_name[name], origin.shape), origin.device)  # type: ignore[type-var]
+            by_name[name] = to_device(call.xp.reshape(by_name[name], origin.shape), origin.device)
     if operation is not DECODE:
         return CodingGradients(**by_name)
     color = {name: by_name.pop(name) for name in COLOR if name in by_name}

@@ -1,5 +1,6 @@
 """Between the form in which a caller holds an image and the canonical one: (..., C, H, W), pixel values 0..255."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ class Layout:
     dtype: str = "float64"
     """Name of the floating dtype of results and of cotangents of the image."""
 
-    @property
+    @functools.cached_property
     def compute_dtype(self) -> str:
         """Name of the dtype that images are computed in."""
         return "float64" if self.dtype == "float64" else "float32"

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pyjpegdiff.types import Array
+from pyjpegdiff.types import AnyArray
 
 
 class Coefficients(NamedTuple):
@@ -11,15 +11,15 @@ class Coefficients(NamedTuple):
     Grayscale has no ``cb``, ``cr``, ``steps_c`` and ``subsampling``: they are None.
     """
 
-    y: Array
+    y: AnyArray
     """Luma blocks (..., ceil(H / 8), ceil(W / 8), 8, 8), in units of their step; vertical frequency first."""
-    cb: Array | None
+    cb: AnyArray | None
     """Blue difference, likewise; fewer blocks where chroma is subsampled."""
-    cr: Array | None
+    cr: AnyArray | None
     """Red difference, as ``cb``."""
-    steps_y: Array
+    steps_y: AnyArray
     """Step sizes (..., 8, 8) of luma, 1..255; batch axes broadcast against those of ``y``."""
-    steps_c: Array | None
+    steps_c: AnyArray | None
     """Step sizes of chroma."""
     size: tuple[int, int]
     """Height and width of the image in pixels."""
@@ -30,17 +30,17 @@ class Coefficients(NamedTuple):
 class CodingGradients(NamedTuple):
     """Cotangents by argument name; None for what ``wrt`` does not name."""
 
-    image_rgb: Array | None = None
-    jpeg_quality: Array | None = None
-    quantization_table_y: Array | None = None
-    quantization_table_c: Array | None = None
-    color_matrix: Array | None = None
-    color_offset: Array | None = None
+    image_rgb: AnyArray | None = None
+    jpeg_quality: AnyArray | None = None
+    quantization_table_y: AnyArray | None = None
+    quantization_table_c: AnyArray | None = None
+    color_matrix: AnyArray | None = None
+    color_offset: AnyArray | None = None
 
 
 class DecodingGradients(NamedTuple):
     """Cotangents by argument name; None for what ``wrt`` does not name."""
 
     coefficients: Coefficients | None = None
-    color_matrix: Array | None = None
-    color_offset: Array | None = None
+    color_matrix: AnyArray | None = None
+    color_offset: AnyArray | None = None

@@ -1,5 +1,6 @@
 """What is fixed before any array is seen: the choices of a call, the caller's layout, and who executes it."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ class Spec:
     libjpeg: bool = False
     """Compute as libjpeg does, to the bit; implies ``hard``."""
 
-    @property
+    @functools.cached_property
     def samplings(self) -> tuple[tuple[int, int], ...]:
         """The sampling of each group of planes: luma and, unless grayscale, chroma."""
         return ((1, 1),) if self.sampling is None else ((1, 1), self.sampling)

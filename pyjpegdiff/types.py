@@ -91,6 +91,8 @@ class ArrayType(NamedTuple):
     """Its name, the same in every library."""
 
 
+AnyArray: TypeAlias = Any
+"""An array of the caller's library: results are typed so, since the type checker cannot know which one it is."""
 Arrays: TypeAlias = tuple[Array, ...]
 Cotangents: TypeAlias = tuple[Array | None, ...]
 Types: TypeAlias = tuple[ArrayType, ...]

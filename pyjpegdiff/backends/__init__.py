@@ -23,10 +23,10 @@ class Backend(Protocol):
     """What a backend implements.
 
     Inputs, outputs, cotangents and their order are those of `pyjpegdiff.operations`: images in the caller's layout and
-    dtype, parameters in any dtype. A result has the dtype of ``plan.layout``, coefficients and steps its compute dtype, a
-    cotangent the shape and the floating dtype of its input (float32 for integers). Nothing that comes in is written to.
-    Residuals are arrays of three core dimensions after the image's batch axes; they share memory with no input and no
-    output. There are none where nothing is needed.
+    dtype, parameters in any dtype. A result has the dtype of ``plan.layout``, coefficients and steps have its compute
+    dtype, a cotangent has the shape and the floating dtype of its input (float32 for integers). No input is written to.
+    Residuals are arrays of three core dimensions after the image's batch axes. They share memory with no input and no
+    output. There are none where no gradient is needed.
     """
 
     name: str
@@ -94,9 +94,9 @@ def available() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        In the order in which they are asked. ``"numpy_strips"``: NumPy arrays and tensors in the host's memory, strip by
-        strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named. ``"array_api"``:
-        arrays of any library and device, whole images at once.
+        In the order in which they are asked. ``"numpy_strips"``: NumPy arrays and tensors in the host's memory, strip
+        by strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named.
+        ``"array_api"``: arrays of any library and device, whole images at once.
 
     Examples
     --------
@@ -111,8 +111,8 @@ def available() -> tuple[str, ...]:
 def use_backend(name: str) -> Iterator[None]:
     """Have the calls within executed by one backend.
 
-    It holds for this thread and task alone. A ``vjp`` keeps the backend of its forward, wherever it is called; a compiled
-    function keeps the one that held when it was traced.
+    It holds for this thread and task alone. A ``vjp`` keeps the backend of its forward, wherever it is called. A
+    compiled function keeps the one that held when it was traced.
 
     Parameters
     ----------

@@ -54,15 +54,13 @@ class ArrayAPI:
 def residual_types(operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
     """As `ArrayAPI.residual_types`, which other backends share."""
     spec, layout = plan.spec, plan.layout
-    if operation.name == "decode":
-        batch_shape = inputs[0].shape[:-4]
-    else:
-        batch_shape = layout.canonical_shape(inputs[0].shape)[:-3]
+    is_decode = operation.name == "decode"
+    batch_shape = inputs[0].shape[:-4] if is_decode else layout.canonical_shape(inputs[0].shape)[:-3]
     shapes = [
         (*batch_shape, planes, *padded_size(size, factors))
         for planes, factors in zip((1, 2), spec.samplings, strict=False)
     ]
-    u = () if operation.name == "decode" else tuple([ArrayType(shape, layout.compute_dtype) for shape in shapes])
+    u = () if is_decode else tuple([ArrayType(shape, layout.compute_dtype) for shape in shapes])
     if operation.name == "encode":
         return u
     inside = ArrayType((*batch_shape, 1 if spec.sampling is None else 3, *size), "bool")

@@ -60,7 +60,7 @@ def _launch_by_cupy(
 
 
 class CudaKernels(ArrayAPI):
-    """The kernels, on a launcher. They serve `code`; encode, decode and gradients of color are left to the array API."""
+    """The kernels, on a launcher. They serve code; encode, decode and gradients of color go by the array API."""
 
     name = "cuda_kernels"
     takes_numpy = False
@@ -166,7 +166,7 @@ class CudaKernels(ArrayAPI):
 
     def _code(self, xp: Any, spec: Spec, operands: Operands, image: Array, keep: bool) -> tuple[Array, Arrays]:
         """The canonical image, and residuals."""
-        options, batch_shape, size = _options(xp, spec, image), image.shape[:-3], image.shape[-2:]
+        options, batch_shape, size = _options(xp, spec, image), image.shape[:-3], (image.shape[-2], image.shape[-1])
         planes, in_range = _per_group(xp, spec, batch_shape, size, xp.int8 if spec.hard else image.dtype, image)
         u: Group = ()
         inside = None
@@ -193,7 +193,11 @@ class CudaKernels(ArrayAPI):
         self, xp: Any, spec: Spec, operands: Operands, residuals: Arrays, g_image: Array, needs: Needs
     ) -> tuple[Array | None, Group]:
         """Cotangents of the canonical image and of step sizes."""
-        options, batch_shape, size = _options(xp, spec, g_image), g_image.shape[:-3], g_image.shape[-2:]
+        options, batch_shape, size = (
+            _options(xp, spec, g_image),
+            g_image.shape[:-3],
+            (g_image.shape[-2], g_image.shape[-1]),
+        )
         groups = len(spec.samplings)
         u, inside, in_range = residuals[:groups], residuals[groups], residuals[groups + 1 :]
         pulled = g_steps = None
@@ -224,7 +228,7 @@ class CudaKernels(ArrayAPI):
 
 def _options(xp: Any, spec: Spec, like: Array) -> Options:
     real = "double" if like.dtype == xp.float64 else "float"
-    return Options(real, spec.hard, spec.exact, str(spec.rounding), spec.sampling)
+    return Options(real, spec.hard, spec.libjpeg, str(spec.rounding), spec.sampling)
 
 
 def _parameters_batch_shape(parameters: Parameters, batch_shape: Shape) -> tuple[int, ...]:

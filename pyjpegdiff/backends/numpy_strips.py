@@ -1,8 +1,8 @@
 """NumPy alone: the codec's own functions, strip by strip, so that what lies between two stages stays in the cache.
 
-Large new arrays cost page faults and trips to memory; a strip's memory is used again from call to call. Strips are whole
-blocks high. Only upsampling looks beyond one, by a row of chroma: forward, a strip waits for the planes of the next;
-backward, it takes one more row of the cotangent on either side. Small images go several at a time.
+Large new arrays cost page faults and trips to memory; a strip's memory is used again from call to call. Strips are
+whole blocks high. Only upsampling looks beyond one, by a row of chroma: forward, a strip waits for the planes of the
+next; backward, it takes one more row of the cotangent on either side. Small images go several at a time.
 
 Sums are added up in a fixed order, whatever the number of threads. In libjpeg arithmetic the result equals that of the
 whole image to the bit; in float to a few eps, but for what lies so near a tie or a bound that the last bit decides.
@@ -35,8 +35,8 @@ class NumPyStrips:
     takes_numpy = True
     automatic = True
 
-    def __init__(self, cutting: Cutting = Cutting()) -> None:  # noqa: B008: it does not change
-        self.cutting = cutting
+    def __init__(self, cutting: Cutting | None = None) -> None:
+        self.cutting = cutting or Cutting()
 
     def is_available(self) -> bool:
         """Everywhere."""
@@ -111,7 +111,7 @@ def _encode(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Type
     spec, image = plan.spec, inputs[0]
     params = parameters.of_coding(xp, inputs, plan.layout.compute_dtype)
     operands = parameters.prepare(xp, spec, params)
-    batch = Batch(plan, cutting, size, plan.layout.canonical_shape(image.shape)[:-3], operands)
+    batch = Batch(plan, cutting.for_half(), size, plan.layout.canonical_shape(image.shape)[:-3], operands)
     images, residuals = batch.images(image), batch.empty(kept)
     blocks = batch.empty_blocks()
 
@@ -127,9 +127,8 @@ def _encode(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Type
 
 
 def _decode(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types) -> Any:
-    spec = plan.spec
     whole, _, operands = decoding_inputs(xp, plan, inputs)
-    batch = Batch(plan, cutting, size, whole[0].shape[:-4], operands)
+    batch = Batch(plan, cutting.for_half(), size, whole[0].shape[:-4], operands)
     blocks = [batch.flat(array, 4) for array in whole]
     result, masks = batch.empty_image(), batch.empty(kept)
 
@@ -161,7 +160,10 @@ def _decode_strip(
     rgb = codec.to_rgb(xp, batch.spec, strip.operands, _upsampled(batch, strip, planes, rows))
     if masks:
         masks[0][strip.samples, :, strip.rows] = is_inside(rgb, 0, 255)
-    batch.store_image(result, strip, clip(xp, rgb, 0, 255, batch.spec.hard), 1 / batch.layout.scale)
+    if batch.spec.hard and batch.layout.scale == 1 and batch.layout.channel_axis != -1:
+        np.clip(rgb, 0, 255, out=result[strip.samples, :, strip.rows], casting="same_kind")  # type: ignore[call-overload]
+    else:
+        batch.store_image(result, strip, clip(xp, rgb, 0, 255, batch.spec.hard), 1 / batch.layout.scale)
 
 
 def _upsampled(batch: Batch, strip: Strip, planes: Group, rows: Rows) -> Array:
@@ -232,7 +234,7 @@ def _encode_vjp(
 ) -> dict[str, Array | None]:
     spec = plan.spec
     params = parameters.of_coding(xp, inputs, plan.layout.compute_dtype)
-    batch = Batch(plan, cutting, size, residuals[0].shape[:-3], parameters.prepare(xp, spec, params))
+    batch = Batch(plan, cutting.for_half(), size, residuals[0].shape[:-3], parameters.prepare(xp, spec, params))
     images = None if inputs[0] is None else batch.images(inputs[0])
     u_whole = [batch.flat(x) for x in residuals]
     g_whole, g_steps_out = by_group(in_compute_dtype(xp, plan, cotangents))
@@ -271,7 +273,7 @@ def _decode_vjp(
 ) -> dict[str, Array | None]:
     spec = plan.spec
     whole, color_inputs, operands = decoding_inputs(xp, plan, inputs)
-    batch = Batch(plan, cutting, size, residuals[0].shape[:-3], operands)
+    batch = Batch(plan, cutting.for_half(), size, residuals[0].shape[:-3], operands)
     blocks = [None if array is None else batch.flat(array, 4) for array in whole]
     masks, g_result = [batch.flat(x) for x in residuals], batch.images(cotangents[0])
     g_blocks = batch.empty_blocks() if needs.image else []

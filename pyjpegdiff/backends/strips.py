@@ -33,6 +33,10 @@ class Cutting(NamedTuple):
     thread_area: int = 2**19
     """Pixels that are worth a thread."""
 
+    def for_half(self) -> "Cutting":
+        """For encode or decode alone, which hold half as much per pixel."""
+        return self._replace(area=2 * self.area)
+
 
 class Strip(NamedTuple):
     """A strip of one sample, or several small samples."""
@@ -146,7 +150,7 @@ def _of_samples(operands: Operands, batch_shape: Shape, samples: slice) -> Opera
         return per_sample(xp, array, core_ndim, batch_shape)[samples]
 
     steps, *color = operands
-    if color[0] is None or not any([x.ndim > n for x, n in zip(color, COLOR_NDIMS, strict=True)]):
+    if color[0] is None or not any([x is not None and x.ndim > n for x, n in zip(color, COLOR_NDIMS, strict=True)]):
         picked = color
     else:
         picked = [pick(array, core_ndim) for array, core_ndim in zip(color, COLOR_NDIMS, strict=True)]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.stages.dct import BLOCK, dct, to_blocks
 
 Pixels = NDArray[np.uint8]
@@ -64,4 +65,5 @@ def blocking_effect(image: NDArray[Any]) -> float:
 def frequency_energy(error: NDArray[np.float64]) -> Table:
     """Energy of a plane (H, W) at each DCT frequency; outside its border the plane counts as zero."""
     padded = np.pad(error, [(0, -length % BLOCK) for length in error.shape])
-    return np.asarray(np.square(to_blocks(np, dct(np, padded))).sum((0, 1)))
+    blocks: Any = to_blocks(xp, dct(xp, padded))
+    return np.asarray(np.square(blocks).sum((0, 1)))

@@ -7,7 +7,7 @@ from typing import Any
 import cupy
 
 from pyjpegdiff.backends.cuda import Options, source
-from pyjpegdiff.spec import Array
+from pyjpegdiff.types import Array
 
 
 def launch(options: Options, kernel: str, blocks: int, arguments: tuple[Array | int | None, ...], like: Array) -> None:
@@ -25,7 +25,7 @@ def _kernel(options: Options, name: str) -> Any:
     return cupy.RawKernel(source(), name, ("-std=c++17", *defines))
 
 
-def _argument(value: Array | int | None) -> int:
+def _argument(value: Any) -> int:
     if value is None:
         return 0
     if isinstance(value, int):
@@ -33,7 +33,7 @@ def _argument(value: Array | int | None) -> int:
     return value.data.ptr if isinstance(value, cupy.ndarray) else value.data_ptr()
 
 
-def _place(like: Array) -> tuple[AbstractContextManager[Any], ...]:
+def _place(like: Any) -> tuple[AbstractContextManager[Any], ...]:
     """The device and the current stream of an array's library, as CuPy's current ones."""
     if isinstance(like, cupy.ndarray):
         return (like.device,)
