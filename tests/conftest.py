@@ -1,8 +1,6 @@
-import os
-
 import hypothesis
 
-THOROUGH = os.environ.get("PYJPEGDIFF_THOROUGH") == "1"
+from tests.samples import THOROUGH
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60, database=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)

@@ -2,18 +2,17 @@
 
 from typing import Any, NamedTuple
 
-import array_api_compat.numpy as np_
 import array_api_strict
 import numpy as np
 import pytest
 
-from pyjpegdiff import checks
+from pyjpegdiff.arguments import NUMPY, Library, library_of
 
 
 class Case(NamedTuple):
     """A library with one of its devices."""
 
-    library: checks.Library
+    library: Library
     device: Any
 
     @property
@@ -35,11 +34,11 @@ STRICT_CPU = array_api_strict.Device("CPU_DEVICE")
 
 
 def _numpy():
-    return Case(checks.library("x", np_.asarray(0.0)), "cpu")
+    return Case(NUMPY, "cpu")
 
 
 def _strict(device):
-    return Case(checks.library("x", array_api_strict.asarray(0.0)), array_api_strict.Device(device))
+    return Case(library_of("x", array_api_strict.asarray(0.0)), array_api_strict.Device(device))
 
 
 def _torch(device):
@@ -57,7 +56,7 @@ def _cupy():
         cupy.zeros(1)
     except cupy.cuda.runtime.CUDARuntimeError:
         pytest.skip("CuPy has no device here: not run on a GPU")
-    return Case(checks.library("x", cupy.asarray(0.0)), cupy.cuda.Device())
+    return Case(library_of("x", cupy.asarray(0.0)), cupy.cuda.Device())
 
 
 CASES = {

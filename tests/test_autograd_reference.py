@@ -7,22 +7,9 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 from pyjpegdiff import diff_jpeg_coding_vjp  # noqa: E402
-from pyjpegdiff.arguments import SAMPLINGS  # noqa: E402
+from pyjpegdiff.results import CodingGradients  # noqa: E402
 from tests import reference  # noqa: E402
-
-NAMES = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c", "color_matrix", "color_offset")
-
-
-def inputs(rng, channels, height, width, quality):
-    smooth = rng.uniform(0, 255, (channels, 1, 1)) + 6 * rng.standard_normal((channels, height, width)).cumsum(-1)
-    return (
-        smooth,
-        np.float64(quality) * np.ones(()),
-        rng.uniform(5, 90, (8, 8)),
-        rng.uniform(5, 90, (8, 8)),
-        reference.MATRIX + 0.02 * rng.standard_normal((3, 3)),
-        np.array([0.0, 128, 128]) + rng.standard_normal(3),
-    )
+from tests.samples import SAMPLINGS, parameters, photo_like  # noqa: E402
 
 
 @given(
@@ -37,7 +24,7 @@ def inputs(rng, channels, height, width, quality):
 def test_value_and_gradients(seed, height, width, quality, hard, subsampling, flooring):
     rng = np.random.default_rng(seed)
     channels = 1 if subsampling is None else 3
-    arrays = inputs(rng, channels, height, width, quality)
+    arrays = (photo_like(rng, (channels, height, width), clipped=False), *parameters(rng, quality))
     if channels == 1:
         arrays = arrays[:3]
     tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
@@ -45,7 +32,7 @@ def test_value_and_gradients(seed, height, width, quality, hard, subsampling, fl
     # Next to a tie the last bit decides, and either side is right.
     assume(all(float(((u - u.floor()) - 0.5).abs().min()) > 1e-5 for u in unrounded))
     choices = {} if subsampling is None else {"subsampling": subsampling}
-    named = dict(zip(NAMES, arrays, strict=False))
+    named = dict(zip(CodingGradients._fields, arrays, strict=False))
     names = tuple(named)
     coded, vjp = diff_jpeg_coding_vjp(**named, ste=hard, flooring=flooring, wrt=names, **choices)
     np.testing.assert_allclose(coded, expected.detach(), rtol=0, atol=1e-10)

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from pyjpegdiff.parameters import Parameters, color_operands, color_operands_vjp, prepare, prepare_vjp
+from pyjpegdiff.numpy_namespace import xp
+from pyjpegdiff.parameters import (
+    Parameters,
+    color_cotangents,
+    color_operands,
+    color_operands_vjp,
+    cotangents,
+    of_coding,
+    prepare,
+    steps_vjp,
+)
 from pyjpegdiff.spec import Operands, Spec
 from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
@@ -37,7 +47,7 @@ def test_default_color_operands_undo_each_other():
     np.testing.assert_allclose(back, rgb, atol=1e-11)
 
 
-def test_prepare_vjp():
+def test_steps_vjp():
     spec = Spec(hard=False, rounding="cubic", flooring="identity")
 
     def steps(quality, table_y, table_c):
@@ -45,9 +55,8 @@ def test_prepare_vjp():
         operands = prepare(np, spec, parameters)
 
         def vjp(g):
-            pulled = prepare_vjp(np, spec, parameters, Operands((g[0], g[1]), None, None, None, None))
-            assert pulled.matrix is None
-            return pulled.quality, *pulled.tables
+            g_quality, g_tables = steps_vjp(np, spec, parameters, (g[0], g[1]))
+            return g_quality, *g_tables
 
         return np.stack(operands.steps), vjp
 
@@ -61,3 +70,37 @@ def test_prepare_vjp():
     pulled = vjp(np.ones_like(value))
     assert pulled[0].shape == (2,)
     assert_vjp(broadcast, quality, np.broadcast_to(tables[0], (2, 8, 8)), tables[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gray", [False, True])
+def test_parameters_among_the_inputs_of_coding(dtype, gray):
+    values = (np.array(50, np.int16), np.full((8, 8), 9.0), np.full((8, 8), 7, np.uint8), np.eye(3), np.zeros(3))
+    parameters = of_coding(xp, (None, *values[: 2 if gray else 5]), dtype)
+    arrays = [parameters.quality, *parameters.tables]
+    arrays += [] if gray else [parameters.matrix, parameters.offset]
+    assert (parameters.matrix is None) == (parameters.offset is None) == gray
+    assert len(arrays) == (2 if gray else 5)
+    for array, value in zip(arrays, values, strict=False):
+        assert array.dtype == dtype
+        np.testing.assert_array_equal(array, value)
+
+
+def test_cotangents_by_name_of_those_operands_that_have_one():
+    spec = Spec(True, "cubic", "identity")
+    tables = (np.array(LUMINANCE, float), np.array(CHROMINANCE, float))
+    parameters = Parameters(np.array(50.0), tables, np.array(MATRIX), np.array(OFFSET))
+    nothing = Operands((), None, None, None, None)
+    assert cotangents(np, spec, parameters, nothing) == {}
+    assert color_cotangents(np, None, None, nothing) == {}
+    of_steps = nothing._replace(steps=(np.ones((8, 8)), np.ones((8, 8))))
+    found = cotangents(np, spec, parameters, of_steps)
+    assert list(found) == ["jpeg_quality", "quantization_table_y", "quantization_table_c"]
+    g_quality, g_tables = steps_vjp(np, spec, parameters, of_steps.steps)
+    np.testing.assert_array_equal(found["jpeg_quality"], g_quality)
+    np.testing.assert_array_equal(found["quantization_table_c"], g_tables[1])
+    of_maps = nothing._replace(matrix=np.eye(3), shift=np.ones(3))
+    found = cotangents(np, spec, parameters, of_maps)
+    assert list(found) == ["color_matrix", "color_offset"]
+    np.testing.assert_array_equal(found["color_matrix"], np.eye(3))
+    np.testing.assert_array_equal(found["color_offset"], 1)

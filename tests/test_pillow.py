@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from PIL import Image, features
 
 from pyjpegdiff import Coefficients, diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
 from pyjpegdiff.stages.dct import ISLOW, to_blocks
-from tests.conftest import THOROUGH
 from tests.photos import NAMES, PILLOW_SUBSAMPLING, QUALITIES, photo, pillow, pillow_file, psnr
+from tests.samples import MODES, THOROUGH
 
 pytestmark = pytest.mark.skipif(
     not features.check_feature("libjpeg_turbo"), reason="Pillow was not built with libjpeg-turbo"
@@ -146,7 +147,7 @@ def test_exact_in_every_dtype_and_off_the_integers(dtype):
         assert np.count_nonzero(exact((image + noise).astype(dtype), 40) != want) == 0
 
 
-@pytest.mark.parametrize("mode", [{"ste": True}, {"arithmetic": "libjpeg"}])
+@pytest.mark.parametrize("mode", MODES[1:])
 def test_descent_along_the_gradient_lowers_a_loss_that_pillow_measures(mode):
     """Coded at quality 20, the photo is to come out as a brighter, higher-contrast one."""
     image = photo("astronaut")[:96, 160:288].astype(np.float32)
@@ -170,8 +171,15 @@ def test_descent_along_the_gradient_lowers_a_loss_that_pillow_measures(mode):
 def test_the_same_with_another_blas_kernel():
     """OpenBLAS sums in another order under another kernel; what is exact must not notice."""
     environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell", "PYJPEGDIFF_THOROUGH": "0"}
-    tests = "whole_photos or fidelity or exact_in or (every_library and not cuda) or every_sample"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
-    command += [__file__.replace("test_pillow", "test_api"), "-k", tests]
+    here = (
+        test_every_sample_is_pillows,
+        test_whole_photos,
+        test_fidelity_of_float_arithmetic,
+        test_exact_in_every_dtype_and_off_the_integers,
+    )
+    tests = [f"{__file__}::{test.__name__}" for test in here]
+    in_test_api = ("test_core_in_every_library", "test_encode_and_decode_in_every_library")
+    tests += [f"{Path(__file__).with_name('test_api.py')}::{name}" for name in in_test_api]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

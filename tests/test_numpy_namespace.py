@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyjpegdiff import lean
-from pyjpegdiff.lean import xp
+from pyjpegdiff import numpy_namespace
+from pyjpegdiff.numpy_namespace import xp
 
 X = np.random.default_rng(0).normal(0, 3, (4, 5, 6)).astype(np.float32)
 
@@ -37,16 +37,16 @@ def test_what_is_replaced_does_the_same():
     rows=st.integers(0, 30),
     inner=st.integers(1, 9),
     columns=st.integers(0, 30),
-    leading=st.sampled_from([((), ()), ((2,), ()), ((), (3,)), ((2, 1), (3,))]),
+    batch_shapes=st.sampled_from([((), ()), ((2,), ()), ((), (3,)), ((2, 1), (3,))]),
     largest=st.sampled_from([1, 20, 100, 2**18]),
 )
-def test_products_in_pieces_are_the_product(rows, inner, columns, leading, largest):
+def test_products_in_pieces_are_the_product(rows, inner, columns, batch_shapes, largest):
     rng = np.random.default_rng(0)
     # Whole numbers: exact in any order of addition.
-    a = rng.integers(-9, 10, (*leading[0], rows, inner)).astype(np.float32)
-    b = rng.integers(-9, 10, (*leading[1], inner, columns)).astype(np.float32)
+    a = rng.integers(-9, 10, (*batch_shapes[0], rows, inner)).astype(np.float32)
+    b = rng.integers(-9, 10, (*batch_shapes[1], inner, columns)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lean, "LARGEST_PRODUCT", largest)
+        patch.setattr(numpy_namespace, "LARGEST_PRODUCT", largest)
         product = xp.matmul(a, b)
     assert product.dtype == np.float32
     np.testing.assert_array_equal(product, a @ b)
@@ -64,6 +64,6 @@ def test_no_product_is_large_enough_for_threads(monkeypatch):
     xp.matmul(np.ones((3, 3), np.float32), np.ones((3, 100_000), np.float32))
     xp.matmul(np.ones((50_000, 8), np.float32), np.ones((8, 8), np.float32))
     assert len(sizes) > 2
-    assert max(sizes) <= lean.LARGEST_PRODUCT
+    assert max(sizes) <= numpy_namespace.LARGEST_PRODUCT
     xp.matmul(np.ones((3, 200_000), np.float32), np.ones((200_000, 3), np.float32))
     assert sizes[-1] == 200_000 * 3  # the inner axis is not cut, all others are
