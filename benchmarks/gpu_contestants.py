@@ -2,34 +2,42 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from typing import Any
 
 from benchmarks import ours, peers
 from benchmarks.calls import QUALITY, SUBSAMPLING, Build, Call, parameters
 from benchmarks.contestants import BACKWARD, DIFF_JPEG, FORWARD, KORNIA, TABLES, TORCH, Contestant
 from benchmarks.photos import Batch
-from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff.backends import use_backend
 
 # --- contestants ------------------------------------------------------------------------------------------------------
 
 
-def fused(build: Build, enabled: bool = True) -> Build:
-    """The same contestant, with or without fused kernels."""
+def on_backend(build: Build, name: str) -> Build:
+    """The same contestant, executed by the backend of that name."""
 
-    def build_with_choice(images: Batch) -> Call:
-        def with_choice(function: Callable[[], Any]) -> Any:
-            before = backends.FUSED
-            backends.FUSED = enabled
-            try:
-                return function()
-            finally:
-                backends.FUSED = before
+    def build_there(images: Batch) -> Call:
+        with use_backend(name):
+            call = build(images)
 
-        call = with_choice(lambda: build(images))
-        return lambda: with_choice(call)
+        def call_there() -> object:
+            with use_backend(name):
+                return call()
 
-    return build_with_choice
+        return call_there
+
+    return build_there
+
+
+def kernels(build: Build) -> Build:
+    """The same contestant, by the CUDA kernels."""
+    return on_backend(build, "cuda_kernels")
+
+
+def array_api(build: Build) -> Build:
+    """The same contestant, by the array API."""
+    return on_backend(build, "array_api")
 
 
 def cupy_forward(**choices: Any) -> Build:
@@ -62,21 +70,21 @@ def cupy_backward(**choices: Any) -> Build:
 CUPY = ("cupy",)
 BOTH = (*TORCH, *CUPY)
 CONTESTANTS = (
-    Contestant("CuPy fused STE", FORWARD, fused(cupy_forward(ste=True)), CUPY),
-    Contestant("CuPy fused smooth", FORWARD, fused(cupy_forward()), CUPY),
-    Contestant("CuPy fused libjpeg", FORWARD, fused(cupy_forward(arithmetic="libjpeg")), CUPY),
-    Contestant("CuPy array API STE", FORWARD, fused(cupy_forward(ste=True), False), CUPY),
-    Contestant("torch fused STE", FORWARD, fused(ours.torch_forward(device="cuda")), BOTH),
-    Contestant("torch array API STE", FORWARD, fused(ours.torch_forward(device="cuda"), False), TORCH),
-    Contestant("torch compiled STE", FORWARD, fused(ours.torch_forward(True, "cuda"), False), TORCH),
+    Contestant("CuPy kernels STE", FORWARD, kernels(cupy_forward(ste=True)), CUPY),
+    Contestant("CuPy kernels smooth", FORWARD, kernels(cupy_forward()), CUPY),
+    Contestant("CuPy kernels libjpeg", FORWARD, kernels(cupy_forward(arithmetic="libjpeg")), CUPY),
+    Contestant("CuPy array API STE", FORWARD, array_api(cupy_forward(ste=True)), CUPY),
+    Contestant("torch kernels STE", FORWARD, kernels(ours.torch_forward(device="cuda")), BOTH),
+    Contestant("torch array API STE", FORWARD, array_api(ours.torch_forward(device="cuda")), TORCH),
+    Contestant("torch compiled STE", FORWARD, array_api(ours.torch_forward(True, "cuda")), TORCH),
     Contestant("kornia", FORWARD, peers.kornia_forward("cuda"), KORNIA, is_peer=True),
     Contestant("Diff-JPEG", FORWARD, peers.diff_jpeg_forward("cuda"), DIFF_JPEG, is_peer=True),
-    Contestant("CuPy fused STE + VJP", BACKWARD, fused(cupy_backward(ste=True)), CUPY),
-    Contestant("CuPy fused smooth + VJP", BACKWARD, fused(cupy_backward()), CUPY),
-    Contestant("CuPy array API STE + VJP", BACKWARD, fused(cupy_backward(ste=True), False), CUPY),
-    Contestant("torch fused STE + backward", BACKWARD, fused(ours.torch_backward(device="cuda")), BOTH),
-    Contestant("torch array API STE + backward", BACKWARD, fused(ours.torch_backward(device="cuda"), False), TORCH),
-    Contestant("torch compiled STE + backward", BACKWARD, fused(ours.torch_backward(True, "cuda"), False), TORCH),
+    Contestant("CuPy kernels STE + VJP", BACKWARD, kernels(cupy_backward(ste=True)), CUPY),
+    Contestant("CuPy kernels smooth + VJP", BACKWARD, kernels(cupy_backward()), CUPY),
+    Contestant("CuPy array API STE + VJP", BACKWARD, array_api(cupy_backward(ste=True)), CUPY),
+    Contestant("torch kernels STE + backward", BACKWARD, kernels(ours.torch_backward(device="cuda")), BOTH),
+    Contestant("torch array API STE + backward", BACKWARD, array_api(ours.torch_backward(device="cuda")), TORCH),
+    Contestant("torch compiled STE + backward", BACKWARD, array_api(ours.torch_backward(True, "cuda")), TORCH),
     Contestant("kornia + backward", BACKWARD, peers.kornia_backward("cuda"), KORNIA, is_peer=True),
     Contestant("Diff-JPEG + backward", BACKWARD, peers.diff_jpeg_backward("cuda"), DIFF_JPEG, is_peer=True),
 )

@@ -13,7 +13,8 @@ pytest.importorskip("benchmarks", reason="benchmarks are not part of a distribut
 from benchmarks import gpu, gpu_contestants, ours
 from benchmarks.contestants import BACKWARD, FORWARD, Contestant
 from benchmarks.photos import Size
-from pyjpegdiff import backends
+from pyjpegdiff import backends, diff_jpeg_coding
+from pyjpegdiff.backends.array_api import ArrayAPI
 
 SIZES = [Size("small", 2, 32)]
 
@@ -83,19 +84,33 @@ def test_wrong_options_are_named(arguments, capsys):
     assert arguments[0].removesuffix("s") in capsys.readouterr().err
 
 
-def test_the_choice_of_fused_kernels_holds_only_during_the_call(monkeypatch):
-    seen = []
+class Recording(ArrayAPI):
+    """Says which calls it executed."""
+
+    name, automatic = "recording", False
+
+    def __init__(self):
+        self.calls = []
+
+    def forward(self, operation, *rest):
+        self.calls.append(operation.name)
+        return super().forward(operation, *rest)
+
+
+def test_the_choice_of_a_backend_holds_only_during_the_call():
+    backends.register(recording := Recording())
+    image = np.full((3, 16, 16), 100.0)
 
     def build(images):
-        seen.append(backends.FUSED)
-        return lambda: seen.append(backends.FUSED)
+        diff_jpeg_coding(images, 50)
+        return lambda: diff_jpeg_coding(images, 50)
 
-    for before in (False, True):
-        monkeypatch.setattr(backends, "FUSED", before)
-        gpu_contestants.fused(build, False)(None)()
-        gpu_contestants.fused(build)(None)()
-        assert backends.FUSED is before
-    assert seen == [False, False, True, True] * 2
+    call = gpu_contestants.on_backend(build, "recording")(image)
+    diff_jpeg_coding(image, 50)
+    assert recording.calls == ["code"]
+    call()
+    diff_jpeg_coding(image, 50)
+    assert recording.calls == ["code", "code"]
 
 
 def test_contestants_on_torch_run_on_the_device_they_are_given():
