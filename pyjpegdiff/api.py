@@ -28,31 +28,31 @@ def diff_jpeg_coding(
     data_range: float | None = None,
     channel_axis: int | None = -3,
 ) -> AnyArray:
-    r"""Code an image as JPEG does, and decode it again.
+    r"""Compress an image as JPEG does, and decompress it again.
 
-    The smooth variant (``ste=False``) replaces every rounding, floor and range limit by a surrogate that has a useful
-    derivative. The straight-through variant (``ste=True``) performs all of them, those of samples included, and keeps
-    the surrogate's derivatives. With ``arithmetic="libjpeg"`` the result is that of libjpeg-turbo, bit for bit.
+    The smooth variant (``ste=False``) replaces every rounding, floor and clip by a surrogate with a useful derivative.
+    The straight-through variant (``ste=True``) performs all of them, those of samples included, and keeps the
+    derivatives of the surrogates. With ``arithmetic="libjpeg"`` the result is that of libjpeg-turbo, bit for bit.
 
     Parameters
     ----------
     image_rgb : array, shape (..., 3, H, W)
-        Images with any leading axes and any height and width from 1. Levels are 0..255 unless ``data_range`` says
+        Images of any batch shape, and any height and width from 1. Pixel values are 0..255 unless ``data_range`` says
         otherwise; one channel, or ``channel_axis=None``, is grayscale. Floating dtypes of 16 to 64 bits, or integers.
     jpeg_quality : float or array
-        Quality, 1..100, fractions included. An array broadcasts against the leading axes of the image. Python numbers
-        are checked for range; the entries of an array are limited to it, as libjpeg does.
+        Quality, 1..100, fractions included. An array broadcasts against the batch shape of the image. Python numbers
+        are checked for range; the entries of an array are clipped to it, as libjpeg does.
     quantization_table_y, quantization_table_c : array, shape (..., 8, 8), optional
-        Tables of luma and chroma, vertical frequency first; quality scales them, 50 takes them as they are, and 100
-        multiplies them by zero: every step is 1 there, and the gradient of a table 0.
-        Leading axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81. Pillow takes the
-        same ones, ``table.ravel().tolist()``, as ``qtables``.
+        Tables of luma and chroma, vertical frequency first. Quality scales them: at 50 they are used as they are, at
+        100 they are multiplied by zero, so that every step is 1 and the gradient of a table is 0.
+        Batch axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81. Pillow takes the
+        same tables, ``table.ravel().tolist()``, as ``qtables``.
     ste : bool
         Straight-through variant instead of the smooth one.
     arithmetic : {"float", "libjpeg"}
-        ``"libjpeg"`` takes libjpeg-turbo's fixed-point arithmetic: the result is what its default decoder (islow DCT,
-        fancy upsampling) makes of the file that its encoder wrote. It always performs every rounding, ``ste`` or not,
-        and first rounds and limits the image to 0..255, as saving would; that has the identity for derivative.
+        ``"libjpeg"`` uses libjpeg-turbo's fixed-point arithmetic: the result is what its default decoder (islow DCT,
+        fancy upsampling) makes of the file that its encoder wrote. It always performs every rounding, with or without
+        ``ste``. First it rounds and clips the image to 0..255, as saving would; the derivative of that is the identity.
     subsampling : {"4:2:0", "4:2:2", "4:4:0", "4:4:4"}
         Resolution of chroma. Not used for grayscale.
     rounding : {"cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
@@ -66,8 +66,9 @@ def diff_jpeg_coding(
     color_offset : array, shape (..., 3), optional
         What is added after the matrix. Default: (0, 128, 128).
     data_range : float, optional
-        The value of white. Default: 255, also for floating dtypes, where a 0..1 image would be nearly black and come
-        back as one flat gray. Integers other than uint8 must give it.
+        The value of white. Default: 255, also for floating dtypes. With it, a 0..1 image is nearly black and comes back
+        as one flat gray: a NumPy array whose values all lie in 0..1 gets a `DataRangeWarning`; other arrays are never
+        looked at. Required for integers other than uint8.
     channel_axis : int or None
         Axis of the channels, -1 for images as Pillow and scikit-image hold them. None for grayscale (..., H, W).
 
@@ -75,6 +76,7 @@ def diff_jpeg_coding(
     -------
     array, shape of ``image_rgb``
         In its floating dtype; float32 for integers. Computed in float64 if that is the image's dtype, else in float32.
+        NumPy results are contiguous in the image's axis order.
 
     Raises
     ------
@@ -91,16 +93,16 @@ def diff_jpeg_coding(
         Q = \mathrm{clip}(\lfloor (T s + 50) / 100 \rfloor, 1, 255), \quad
         X' = D^T \bigl(Q\, \mathrm{round}(D X D^T / Q)\bigr) D
 
-    for every block X of luma and of subsampled chroma. Range limits have slope 1 from bound to bound, bounds included,
-    and 1e-3 outside. Source: Reich et al., *Differentiable JPEG: The Devil is in the Details*, WACV 2024; ITU-T T.81.
+    for every block X of luma and of subsampled chroma. A clip has slope 1 between its bounds, bounds included, and 1e-3
+    outside. Source: Reich et al., *Differentiable JPEG: The Devil is in the Details*, WACV 2024; ITU-T T.81.
 
     Examples
     --------
     >>> import numpy as np
     >>> from pyjpegdiff import diff_jpeg_coding
     >>> image = np.linspace(0, 255, 3 * 16 * 16, dtype=np.float32).reshape(3, 16, 16)
-    >>> coded = diff_jpeg_coding(image, 75, ste=True)
-    >>> coded.shape, coded.dtype.name, bool(np.abs(coded - image).mean() < 2)
+    >>> result = diff_jpeg_coding(image, 75, ste=True)
+    >>> result.shape, result.dtype.name, bool(np.abs(result - image).mean() < 2)
     ((3, 16, 16), 'float32', True)
     """
     given = locals()
@@ -126,14 +128,14 @@ def diff_jpeg_coding_vjp(
     data_range: float | None = None,
     channel_axis: int | None = -3,
 ) -> tuple[AnyArray, Callable[[Array], CodingGradients]]:
-    """Code an image, and give the function that pulls a cotangent of the result back to the arguments.
+    """Compress and decompress an image; return the function from a cotangent of the result to those of the arguments.
 
     Parameters
     ----------
     image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste
         As in `diff_jpeg_coding`, like all keywords but ``wrt``.
     wrt : sequence of str
-        Names of the arguments whose gradients are wanted: ``"image_rgb"``, ``"jpeg_quality"``,
+        Names of the arguments whose gradients are needed: ``"image_rgb"``, ``"jpeg_quality"``,
         ``"quantization_table_y"``, ``"quantization_table_c"``, ``"color_matrix"``, ``"color_offset"``.
 
     Returns
@@ -141,9 +143,10 @@ def diff_jpeg_coding_vjp(
     image : array
         What `diff_jpeg_coding` returns.
     vjp : callable
-        ``vjp(cotangent)``, for a cotangent of the image's shape, is a named tuple by argument name, None for what
-        ``wrt`` does not name. Each cotangent has the shape and the floating dtype of its argument, float32 for
-        integers. It may be called any number of times, whatever becomes of the arguments and the result meanwhile.
+        ``vjp(cotangent)``, for a cotangent (upstream gradient) of the image's shape, is a named tuple by argument name,
+        None for what ``wrt`` does not name. Each cotangent has the shape and the floating dtype of its argument,
+        float32 for integers. ``vjp`` may be called any number of times; it does not depend on later changes to the
+        arguments or the result.
 
     Raises
     ------
@@ -152,17 +155,17 @@ def diff_jpeg_coding_vjp(
 
     Notes
     -----
-    Surrogates and their derivatives stand in `pyjpegdiff.stages.surrogates`. A quality in an array that lies outside
-    1..100 gets 1e-3 times the derivative at the bound, as does a step size outside 1..255: what is limited can still
-    be pulled back.
+    `pyjpegdiff.stages.surrogates` lists the surrogates and their derivatives. A quality in an array that lies outside
+    1..100 gets 1e-3 times the derivative at the bound, as does a step size outside 1..255: so a gradient still reaches
+    what was clipped.
 
     Examples
     --------
     >>> import numpy as np
     >>> from pyjpegdiff import diff_jpeg_coding_vjp
     >>> image = np.random.default_rng(0).uniform(0, 255, (16, 16, 3))
-    >>> coded, vjp = diff_jpeg_coding_vjp(image, 50, ste=True, wrt=("image_rgb", "jpeg_quality"), channel_axis=-1)
-    >>> gradients = vjp(2 * (coded - image))
+    >>> result, vjp = diff_jpeg_coding_vjp(image, 50, ste=True, wrt=("image_rgb", "jpeg_quality"), channel_axis=-1)
+    >>> gradients = vjp(2 * (result - image))
     >>> gradients.image_rgb.shape, gradients.jpeg_quality.shape, gradients.color_matrix is None
     ((16, 16, 3), (), True)
     >>> bool(gradients.jpeg_quality < 0)  # a higher quality lowers the error
@@ -201,9 +204,9 @@ def jpeg_encode(
     -------
     Coefficients
         Blocks of ``y``, ``cb``, ``cr`` as (..., blocks high, blocks wide, 8, 8), the step sizes, and what decoding
-        needs to know. As many luma blocks as cover the image, ceil(H / 8) x ceil(W / 8); a file of subsampled chroma
-        may hold a row or a column of blocks more, to fill its last group. In libjpeg arithmetic the entries are the
-        very integers of the file, as floats; in the smooth variant they are near integers.
+        needs to know. There are as many luma blocks as cover the image, ceil(H / 8) x ceil(W / 8); a file with
+        subsampled chroma may hold one more row or column of blocks, to fill its last group. In libjpeg arithmetic the
+        entries are the very integers of the file, as floats; in the smooth variant they are near integers.
 
     Raises
     ------
@@ -243,7 +246,7 @@ def jpeg_encode_vjp(
     data_range: float | None = None,
     channel_axis: int | None = -3,
 ) -> tuple[Coefficients, Callable[[Coefficients], CodingGradients]]:
-    """Encode an image, and give the function that pulls cotangents of the coefficients back to the arguments.
+    """Encode an image; return the function from cotangents of the coefficients to those of the arguments.
 
     Parameters
     ----------
@@ -258,7 +261,7 @@ def jpeg_encode_vjp(
         What `jpeg_encode` returns.
     vjp : callable
         ``vjp(cotangents)``, for `Coefficients` of cotangents (None for what has none; size and subsampling are not
-        read), is a named tuple as in `diff_jpeg_coding_vjp`. Step sizes are outputs too, with gradients of their own.
+        read), is a named tuple as in `diff_jpeg_coding_vjp`. Step sizes are outputs, too, and may have cotangents.
 
     Raises
     ------
@@ -300,7 +303,7 @@ def jpeg_decode(
     coefficients : Coefficients
         As `jpeg_encode` returns them, or made of arrays from elsewhere. The dtype of ``y`` decides that of the image.
     ste : bool
-        Round and limit samples as a decoder does, instead of limiting the image alone, and softly.
+        Round and clip samples as a decoder does. Otherwise only the image is clipped, and softly.
     arithmetic, color_matrix, color_offset, data_range, channel_axis
         As in `diff_jpeg_coding`; ``channel_axis=None`` is for coefficients of grayscale.
 
@@ -318,9 +321,9 @@ def jpeg_decode(
     -----
     ``arithmetic="libjpeg"`` equals libjpeg-turbo's decoder wherever the coefficients times their steps, and what the
     inverse DCT makes of their columns (in libjpeg's scale, 4 sqrt(8) times the samples'), stay within -16383..16383.
-    Those of an image stay below a third of that. Samples beyond 0..255 are limited, however far. Past 16383 libjpeg's
-    own variants differ: SIMD code overflows 16 bits in its butterflies, C code does not, but looks its range limit up
-    modulo 1024. This one goes on exactly, and limits.
+    Those of an image stay below a third of that. Samples beyond 0..255 are clipped, however far they are. Past 16383
+    the variants of libjpeg differ from each other: SIMD code overflows 16 bits in its butterflies; C code does not, but
+    looks up its clip modulo 1024. Here the arithmetic stays exact, and clips.
 
     Examples
     --------
@@ -348,14 +351,14 @@ def jpeg_decode_vjp(
     data_range: float | None = None,
     channel_axis: int | None = -3,
 ) -> tuple[AnyArray, Callable[[Array], DecodingGradients]]:
-    """Decode coefficients, and give the function that pulls a cotangent of the image back to the arguments.
+    """Decode coefficients; return the function from a cotangent of the image to those of the arguments.
 
     Parameters
     ----------
     coefficients, ste
         As in `jpeg_decode`, like all keywords but ``wrt``.
     wrt : sequence of str
-        Names of the arguments whose gradients are wanted: ``"coefficients"`` (their step sizes included),
+        Names of the arguments whose gradients are needed: ``"coefficients"`` (their step sizes included),
         ``"color_matrix"``, ``"color_offset"``.
 
     Returns

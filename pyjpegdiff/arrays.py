@@ -18,7 +18,7 @@ from pyjpegdiff.types import Array, Namespace, Shape
 
 MOST_KEPT = 64
 KEPT: dict[Any, Array] = {}
-"""Constants that devices hold, by library, values, dtype and device."""
+"""Constants that devices hold; the key is library, values, dtype and device."""
 
 
 def namespace(array: Any) -> Namespace:
@@ -62,7 +62,7 @@ def to_dtype(xp: Namespace, x: Array, name: str) -> Array:
 
 
 def add_to(xp: Namespace, x: Array, y: Array | float) -> Array:
-    """``x + y``, in the memory of ``x`` where the library is NumPy; ``x`` must be the caller's own."""
+    """``x + y``, in the memory of ``x`` where the library is NumPy; ``x`` must be an array that nobody else holds."""
     if xp is numpy_namespace.xp:
         return np.add(x, y, out=x)  # type: ignore[call-overload]
     return x + y
@@ -112,7 +112,7 @@ def unbroadcast(xp: Namespace, cotangent: Array, shape: Shape) -> Array:
 
 
 def constant(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:
-    """Numbers of this package's own, nested in tuples, as an array that nobody writes to: a GPU is sent them once.
+    """Numbers of this package, nested in tuples, as an array that nobody writes to: a GPU is sent them once.
 
     The first `MOST_KEPT` are kept, and none is ever given up: a stream might still be at work with it.
     """
@@ -161,7 +161,7 @@ def _sent(xp: Namespace, values: Any, dtype: Any, device: Any) -> Array:
 
 
 def _wait_for_copy(device: Any) -> None:
-    """Once; torch has waited by itself."""
+    """Only CuPy needs this; torch waits by itself."""
     import cupy
 
     with cupy.cuda.Device(device):

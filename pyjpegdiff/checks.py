@@ -1,7 +1,7 @@
 """Checks of single arguments: each says what came and what is allowed, or returns plainly what it read.
 
-Nothing here looks at the values of an array: that would synchronize a device and break compiled graphs. Python's own
-numbers are checked for range.
+Nothing here looks at the values of an array: that would synchronize a device and break compiled graphs. Python numbers
+are checked for range.
 """
 
 import math
@@ -69,20 +69,24 @@ def image_size(shape: Shape, canonical: Shape) -> Size:
 
 def batch_axes(name: str, shape: Shape, core: Shape, batch_shape: Shape) -> Shape:
     """The shape of a parameter, without batch axes of length 1 that are more than the image has."""
-    own = shape[: max(len(shape) - len(core), 0)]
-    extra = max(len(own) - len(batch_shape), 0)
-    fits = all([n == 1 for n in own[:extra]]) and all(
-        [n in (1, m) for n, m in zip(reversed(own), reversed(batch_shape), strict=False)]
+    axes = shape[: max(len(shape) - len(core), 0)]
+    extra = max(len(axes) - len(batch_shape), 0)
+    fits = all(n == 1 for n in axes[:extra]) and all(
+        n in (1, m) for n, m in zip(reversed(axes), reversed(batch_shape), strict=False)
     )
-    if len(shape) < len(core) or shape[len(own) :] != core or not fits:
+    if len(shape) < len(core) or shape[len(axes) :] != core or not fits:
         form = (
             f"have shape {core}, or that after batch axes that broadcast to"
             if core
-            else "be a number, or an array that broadcasts to"
+            else ("be a number, or an array that broadcasts to")
         )
         hint = ""
-        if len(own) == 1 and len(batch_shape) > 1 and own == batch_shape[:1]:
-            hint = f"; for one per entry of the first batch axis, reshape it to {(*own, *(1,) * (len(batch_shape) - 1), *core)}"
+        if len(batch_shape) > 1 and axes == (math.prod(batch_shape),):
+            hint = f"; for one per image, reshape it to {(*batch_shape, *core)}"
+        elif len(batch_shape) > 1 and axes == batch_shape[:1]:
+            hint = (
+                f"; for one per entry of the first axis, reshape it to {(*axes, *[1] * (len(batch_shape) - 1), *core)}"
+            )
         raise ValueError(f"{name} must {form} the image's batch shape {batch_shape}, got shape {shape}{hint}")
     return shape[extra:] if extra else shape
 
@@ -152,7 +156,7 @@ def axis_from_end(channel_axis: object, ndim: int) -> int:
 
 def size(value: Any) -> Size:
     """Height and width of coefficients' image."""
-    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all([_is_index(n) for n in value])):
+    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_index(n) for n in value)):
         raise TypeError(f"coefficients.size must be (height, width), got {value!r}")
     height, width = value
     if height < 1 or width < 1:
@@ -191,7 +195,7 @@ def rounding(value: Rounding, names: tuple[str, ...]) -> Rounding:
     """A known name, or a pair of functions."""
     if isinstance(value, str):
         return one_of("rounding", value, names)
-    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all([callable(f) for f in value])):
+    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(callable(f) for f in value)):
         raise TypeError(
             f"rounding must be one of {names} or a pair of functions (value, derivative), got {kind(value)}"
         )

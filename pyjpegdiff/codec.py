@@ -126,7 +126,7 @@ def crop_vjp(xp: Namespace, spec: Spec, g_samples: Group, size: Size) -> Group:
 def with_halo(
     xp: Namespace, spec: Spec, planes: Group, above: Array | None = None, below: Array | None = None
 ) -> Group:
-    """Chroma with one more row on either side, where upsampling doubles rows: a neighbor's, or the replicated own."""
+    """Chroma with one more row on either side, where upsampling doubles rows: the neighbor's, or a replicated one."""
     if spec.samplings[-1][0] == 1:
         return planes
     return (planes[0], sampling.halo(xp, planes[1], -2, above, below))

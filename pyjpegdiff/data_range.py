@@ -32,8 +32,8 @@ def warn_of_unit_range(image: np.ndarray[Any, Any], stacklevel: int) -> None:
     """Warn where all pixel values lie in 0..1, and some strictly between."""
     if image.dtype.kind == "f" and _is_unit_range(image):
         warnings.warn(
-            "image_rgb has pixel values of 0..1 only, and data_range is None, so that 255 is white: the image is nearly "
-            "black. Give data_range=1, or data_range=255 if this is meant",
+            "image_rgb has pixel values of 0..1 only, and data_range is None, so that 255 is white and the image is "
+            "nearly black. Give data_range=1, or data_range=255 if this is meant",
             DataRangeWarning,
             stacklevel=stacklevel + 1,
         )

@@ -1,7 +1,7 @@
 """Who executes the operations: a backend implements each of them, forward and VJP, from parameters to results.
 
-A call's backend is chosen once, before its forward, and its VJP has the same one. Nobody names it as a rule: the first
-of those registered that serves the call, and does so without being asked, is taken. `use_backend` names one.
+A call's backend is chosen once, before its forward, and its VJP has the same one. As a rule nobody names it: the first
+that is registered, automatic, and serves the call is chosen. `use_backend` names one.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ _named: ContextVar[str | None] = ContextVar("pyjpegdiff_backend", default=None)
 
 
 def register(backend: Backend) -> None:
-    """Add a backend, or replace that of the same name; the one added last is asked first.
+    """Add a backend, or replace that of the same name; the one added last comes first.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def available() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        In the order in which they are asked. ``"numpy_strips"``: NumPy arrays and tensors in the host's memory, strip
-        by strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named.
+        In the order in which they are considered. ``"numpy_strips"``: NumPy arrays and tensors in the host's memory,
+        strip by strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named.
         ``"array_api"``: arrays of any library and device, whole images at once.
 
     Examples
@@ -154,8 +154,8 @@ def choose(spec: Spec, xp: Namespace, device: Any) -> str:
     elif _registered[name].supports(spec, xp, device):
         return name
     else:
-        own = "" if isinstance(spec.rounding, str) else " and a surrogate of the caller's own"
-        raise ValueError(f"backend {name!r} cannot serve arrays of {xp.__name__} on {device}{own}")  # type: ignore[attr-defined]
+        custom = "" if isinstance(spec.rounding, str) else " with a custom rounding"
+        raise ValueError(f"backend {name!r} cannot serve arrays of {xp.__name__} on {device}{custom}")  # type: ignore[attr-defined]
     raise ValueError(f"no backend serves arrays of {xp.__name__} on {device}")  # type: ignore[attr-defined]
 
 

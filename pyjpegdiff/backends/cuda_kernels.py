@@ -1,10 +1,10 @@
 """Fused CUDA kernels: two forward, one backward, and what prepares their operands, for whatever launches them.
 
 What lies between the stages stays in shared memory and registers. Forward, the first kernel goes from the image to the
-decoded planes, the second from those to the coded image, since upsampling looks beyond a block; backward, one kernel
-does it all, since the cotangents that upsampling looks for can be had again from the coded image's by a pixel's work.
+decoded planes, the second from those to the result, since upsampling looks beyond a block. Backward, one kernel does it
+all, since the cotangents that upsampling looks for can be computed again from those of a few pixels of the result.
 
-Bytes a pixel of float32 in 4:2:0, u the coefficients in units of their step, of which there are 3/2 a pixel:
+Bytes per pixel of float32 in 4:2:0, u the coefficients in units of their step, of which there are 3/2 per pixel:
 
 =========================== ========================= ======================== ===================================
 kernel                      reads                     writes                   sum; hard or exact, smooth
@@ -17,17 +17,17 @@ VJP, and adding up          cotangent 12, bits 1.2,   cotangent 12,            3
                             u 6, sums 0.5             sums of tiles 0.5
 =========================== ========================= ======================== ===================================
 
-A result without residuals takes 27 or 36 bytes a pixel, where copying its image takes 24; with its VJP 66 or 75, where
-two copies take 48. In memory are at most, over the batch: image, result, cotangent, its result, u, bits: 4.6.
+A result without residuals takes 27 or 36 bytes per pixel, where copying its image takes 24; with its VJP 66 or 75,
+where two copies take 48. In memory are at most, over the batch: image, result, cotangent, its result, u, bits: 4.6.
 
-Operands are prepared by a kernel of their own, and pulled back by another: as array operations those are dozens of
-launches, each of which takes microseconds. Where every rounding is performed, decoded planes are bytes, and samples
+One more kernel prepares the operands, and another is its VJP: as array operations those are dozens of launches, each of
+which takes microseconds. Where every rounding is performed, decoded planes are bytes, and samples
 that are no numbers come out as some.
 
 A tile's sums of the step sizes' cotangents are taken in a fixed order, and so are the sums of those, by the library:
 results are the same every time.
 
-Launched by CuPy these kernels have not yet run on a GPU: see tests/backends/cuda/emulator.py for where they have. To be
+These kernels have not yet run on a GPU; tests/backends/cuda/emulator.py runs them on a CPU. To be
 launched, each needs to have been compiled for the device, which its first call does.
 """
 
@@ -75,11 +75,11 @@ class CudaKernels(ArrayAPI):
             import cupy
 
             return bool(cupy.cuda.runtime.getDeviceCount() > 0)
-        except Exception:  # not installed, or no driver: each says so in its own way
+        except Exception:  # not installed, or no driver: each raises another error
             return False
 
     def supports(self, spec: Spec, xp: Namespace, device: Any) -> bool:
-        """Arrays of CuPy and CUDA tensors, with all surrogates but a caller's own."""
+        """Arrays of CuPy and CUDA tensors, with all surrogates but custom ones."""
         return isinstance(spec.rounding, str) and is_remote(xp, device)
 
     def forward(
@@ -175,7 +175,7 @@ class CudaKernels(ArrayAPI):
             inside = xp.empty((*batch_shape, 1, *size), dtype=xp.uint8, device=device(image))
         else:
             in_range = ()
-        coded = xp.empty(image.shape, dtype=image.dtype, device=device(image))
+        result = xp.empty(image.shape, dtype=image.dtype, device=device(image))
         matrix, shift = _flat(xp, operands.matrix, 2, batch_shape), _flat(xp, operands.shift, 1, batch_shape)
         inverse, unshift = _flat(xp, operands.inverse, 2, batch_shape), _flat(xp, operands.unshift, 1, batch_shape)
         steps = _pair(*(_flat(xp, steps, 2, batch_shape) for steps in operands.steps), default=(None, 0))
@@ -185,9 +185,9 @@ class CudaKernels(ArrayAPI):
         )  # fmt: skip
         tiles = math.prod(batch_shape) * options.tiles(size)
         self._run(options, "encode_reconstruct", tiles, encode, image)
-        convert = (*_pair(*planes), *inverse, *unshift, *size, coded, inside)
+        convert = (*_pair(*planes), *inverse, *unshift, *size, result, inside)
         self._run(options, "upsample_convert", tiles, convert, image)
-        return coded, () if inside is None else (*u, inside, *in_range)
+        return result, () if inside is None else (*u, inside, *in_range)
 
     def _code_vjp(
         self, xp: Any, spec: Spec, operands: Operands, residuals: Arrays, g_image: Array, needs: Needs
@@ -248,7 +248,7 @@ def _empty_like(xp: Any, shape: tuple[int, ...], like: Array) -> Array:
 
 
 def _per_group(xp: Any, spec: Spec, batch_shape: Shape, size: Size, dtype: object, like: Array) -> tuple[Group, Group]:
-    """Planes of whole blocks for each group, and the bits of their range, a byte a row of a block, if hard."""
+    """Planes of whole blocks for each group, and the bits of their range, a byte per row of a block, if hard."""
     planes: Group = ()
     bits: Group = ()
     for count, factors in zip((1, 2), spec.samplings, strict=False):
@@ -292,7 +292,7 @@ def _summed(xp: Any, parts: Array, operands: Operands, batch_shape: Shape) -> Gr
 
 
 def _unpacked(xp: Any, spec: Spec, residuals: Arrays) -> Arrays:
-    """The residuals of `whole`: masks of a byte a sample."""
+    """The residuals of `array_api`: masks of a byte per sample."""
     groups = len(spec.samplings)
     u, inside, in_range = residuals[:groups], residuals[groups], residuals[groups + 1 :]
     channels = 1 if spec.sampling is None else 3

@@ -43,7 +43,7 @@ class NumPyStrips:
         return True
 
     def supports(self, spec: Spec, xp: Namespace, device: Any) -> bool:
-        """NumPy arrays, and tensors of the host unless a caller's own surrogate expects tensors."""
+        """NumPy arrays, and tensors of the host unless a custom surrogate expects tensors."""
         if is_torch_namespace(xp):  # type: ignore[arg-type]
             return device.type == "cpu" and isinstance(spec.rounding, str)
         return is_numpy_namespace(xp)  # type: ignore[arg-type]
@@ -271,7 +271,6 @@ def _decode_vjp(
     cotangents: Cotangents,
     needs: Needs,
 ) -> dict[str, Array | None]:
-    spec = plan.spec
     whole, color_inputs, operands = decoding_inputs(xp, plan, inputs)
     batch = Batch(plan, cutting.for_half(), size, residuals[0].shape[:-3], operands)
     blocks = [None if array is None else batch.flat(array, 4) for array in whole]

@@ -69,12 +69,12 @@ def process(
 ) -> list[Result]:
     """Produce the planes of every strip, and consume them once the neighbors' are there, too.
 
-    ``consume(strip, planes, rows)`` gets the rows of chroma next to its own where upsampling doubles rows. Each thread
+    ``consume(strip, planes, rows)`` gets the rows of chroma above and below where upsampling doubles rows. Each thread
     takes a run of consecutive strips. Those at the ends of a run, whose neighbors another thread produces, are consumed
-    after all runs; so a result does not depend on the number of threads. A strip that produces no planes waits for none.
+    after all runs; so a result does not depend on the number of threads. A strip without planes waits for no other.
     """
     count, _, height, width = shape
-    # A caller's own surrogate may not be made for several threads.
+    # A custom surrogate may not be safe to call from several threads.
     most = threads.get_num_threads() if isinstance(spec.rounding, str) else 1
     workers = min(most, count * height * width // cutting.thread_area)
     if len(strips) == 1:
@@ -102,7 +102,7 @@ def process(
             edges[index] = edge_rows(planes)
             done = range(indices[0], index + 1)
             for ready, its_planes in list(waiting.items()):
-                if all([other is None or other in done for other in neighbors(ready, its_planes)]):
+                if all(other is None or other in done for other in neighbors(ready, its_planes)):
                     finish(ready, waiting.pop(ready))
         return list(waiting.items())
 
@@ -150,7 +150,7 @@ def _of_samples(operands: Operands, batch_shape: Shape, samples: slice) -> Opera
         return per_sample(xp, array, core_ndim, batch_shape)[samples]
 
     steps, *color = operands
-    if color[0] is None or not any([x is not None and x.ndim > n for x, n in zip(color, COLOR_NDIMS, strict=True)]):
+    if color[0] is None or not any(x is not None and x.ndim > n for x, n in zip(color, COLOR_NDIMS, strict=True)):
         picked = color
     else:
         picked = [pick(array, core_ndim) for array, core_ndim in zip(color, COLOR_NDIMS, strict=True)]

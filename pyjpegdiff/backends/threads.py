@@ -24,10 +24,10 @@ _at_most: contextvars.ContextVar[int | None] = contextvars.ContextVar("at_most",
 
 
 def set_num_threads(count: int | None) -> None:
-    """Let NumPy arrays and host tensors be worked on by at most ``count`` threads.
+    """Set how many threads may work on NumPy arrays and host tensors.
 
-    Small calls take one in any case. For tensors, ``torch.get_num_threads()`` is a limit, too: it is 1 in the worker
-    processes of a ``DataLoader``.
+    Small calls take one thread in any case. For tensors, ``torch.get_num_threads()`` is a maximum, too: it is 1 in the
+    worker processes of a ``DataLoader``.
 
     Parameters
     ----------
@@ -71,13 +71,13 @@ def get_num_threads() -> int:
     True
     """
     count = _default() if _chosen is None else _chosen
-    limit = _at_most.get()
-    return count if limit is None else min(count, limit)
+    most = _at_most.get()
+    return count if most is None else min(count, most)
 
 
 @contextmanager
 def at_most(count: int) -> Iterator[None]:
-    """Limit the calls within, in this thread alone."""
+    """Set a maximum for the calls within, in this thread alone."""
     token = _at_most.set(count)
     try:
         yield
@@ -107,6 +107,6 @@ def spread(work: Callable[[Sequence[S]], T], items: Sequence[S], workers: int) -
 
 def _default() -> int:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    limit = int(asked) if asked.isdigit() and int(asked) > 0 else MOST
-    return min(cpus, limit, MOST)
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    most = int(text) if text.isdigit() and int(text) > 0 else MOST
+    return min(cpus, most, MOST)

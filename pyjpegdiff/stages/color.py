@@ -1,4 +1,4 @@
-r"""Color conversion: RGB to YCbCr and back, one affine map of the three samples of a pixel.
+r"""Color conversion: RGB to YCbCr and back, one affine map per pixel.
 
 .. math::
 
@@ -28,7 +28,7 @@ def _fixed(*weights: float) -> tuple[float, ...]:
 # `mix` does with these is exact in float32, whose significand holds 24 bits, in whatever order it adds:
 #   - RGB of 0..255: every partial sum is below 256 in magnitude, a multiple of 2^-16.
 #   - centered planes, -128..127, by FIXED_INVERSE: every partial sum but the last is below 128 (1 + 0.71414) < 256; the
-#     last is exact as well, unless it is beyond 256, where rounding is monotone and the range limit decides.
+#     last is exact as well, unless it is beyond 256, where rounding is monotone and the clip decides.
 FIXED_MATRIX = (_fixed(0.299, 0.587, 0.114), _fixed(-0.16874, -0.33126, 0.5), _fixed(0.5, -0.41869, -0.08131))
 FIXED_SHIFT = (-LEVEL, 0.0, 0.0)
 FIXED_INVERSE = (_fixed(1, 0, 1.402), _fixed(1, -0.34414, -0.71414), _fixed(1, 1.772, 0))

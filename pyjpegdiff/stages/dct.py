@@ -61,7 +61,7 @@ def islow_dct(xp: Namespace, planes: Array) -> Array:
 
 
 def islow_idct(xp: Namespace, coefficients: Array) -> Array:
-    """`idct` of whole coefficients as libjpeg computes it, before its range limit: whole samples."""
+    """`idct` of whole coefficients as libjpeg computes it, before its clip: whole samples."""
     exact = xp.astype(coefficients, xp.float64)
     columns = _shifted(xp, left(xp, xp.matrix_transpose(_islow(xp, exact, 11)), exact))
     return xp.astype(_shifted(xp, right(xp, columns, _islow(xp, exact, 18))), coefficients.dtype, copy=False)

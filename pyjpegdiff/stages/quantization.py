@@ -7,7 +7,7 @@ r"""From quality to step sizes, and quantization by them.
     u = c / Q, \quad k = \mathrm{round}(u), \quad c' = k Q
 
 as libjpeg has it. The qualities of an array are clipped to 1..100. The smooth scale adds what its floor misses at
-integers (1/8 for the cubic): whole qualities give whole scales, and the steps are not pushed across their own floor.
+integers (1/8 for the cubic): whole qualities give whole scales, and no step falls below the one that a file has.
 
 Through quantization and back the step size cancels: with G the cotangent of c', the coefficient gets
 :math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`.

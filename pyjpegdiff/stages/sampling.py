@@ -1,6 +1,6 @@
 r"""Chroma down- and upsampling, and the replication that fills the last blocks.
 
-Downsampling takes the mean of the samples that share a chroma sample (T.81 leaves it open, libjpeg's choice).
+Downsampling takes the mean of the samples that share a chroma sample (T.81 leaves it open; libjpeg does this).
 Upsampling is libjpeg's "fancy" triangle filter: along each halved axis, with edges replicated,
 
 .. math:: y_{2j} = \tfrac14 x_{j-1} + \tfrac34 x_j, \qquad y_{2j+1} = \tfrac34 x_j + \tfrac14 x_{j+1}.
@@ -8,7 +8,7 @@ Upsampling is libjpeg's "fancy" triangle filter: along each halved axis, with ed
 Its adjoint is a triangle again, :math:`g_j = \tfrac34 (g^e_j + g^o_j) + \tfrac14 (g^e_{j+1} + g^o_{j-1})` over the
 cotangents of even and odd outputs, and replicating the *cotangent* at the edges is just what replicating x there asks
 for. So forward and VJP both take their rows with a halo of one, which is a neighbor's row inside an image and a
-replicated one at its border. Columns are whole in every call, and replicate by themselves.
+replicated one at its border. Every call has whole rows of the image, so columns are replicated here.
 
 ``hard`` adds the codec's roundings, each ``floor(x + bias)`` with libjpeg's biases. They alternate, so that what they
 round up on average is nothing; their derivative is the identity.
@@ -19,7 +19,7 @@ from pyjpegdiff.stages.dct import BLOCK
 from pyjpegdiff.types import Array, Namespace, Size
 
 DOWN_BIAS = {(1, 2): (0.0, 0.5), (2, 1): (0.5, 0.5), (2, 2): (0.25, 0.5)}
-"""Of even and odd columns, by (rows, columns) to a sample: 1 + (column & 1) quarters, and so on."""
+"""Of even and odd columns, by (rows, columns) per sample: 1 + (column & 1) quarters, and so on."""
 UP_BIAS = {(1, 2): (0.25, 0.5), (2, 1): (0.25, 0.5), (2, 2): (0.5, 7 / 16)}
 """Of even and odd outputs along the last upsampled axis."""
 

@@ -104,7 +104,7 @@ ROUNDINGS = {
 
 
 def rounding_surrogate(rounding: Rounding) -> Surrogate:
-    """The surrogate of that name, or the caller's own pair of functions of one array."""
+    """The surrogate of that name, or the caller's pair of functions of one array."""
     if isinstance(rounding, str):
         return ROUNDINGS[rounding]
     value, derivative = rounding

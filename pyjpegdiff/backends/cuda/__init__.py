@@ -28,7 +28,7 @@ class Options:
     real: str
     """``"float"`` or ``"double"``."""
     hard: bool
-    exact: bool
+    libjpeg: bool
     rounding: str
     sampling: tuple[int, int] | None
     """None for grayscale."""
@@ -38,7 +38,7 @@ class Options:
         """The macros that the source asks for."""
         rows, columns = self.sampling or (1, 1)
         return {
-            "REAL": self.real, "HARD": int(self.hard), "EXACT": int(self.exact), "ROUNDING": self.rounding.upper(),
+            "REAL": self.real, "HARD": int(self.hard), "LIBJPEG": int(self.libjpeg), "ROUNDING": self.rounding.upper(),
             "CHANNELS": 1 if self.sampling is None else 3, "ROWS": rows, "COLUMNS": columns,
         }  # fmt: skip
 

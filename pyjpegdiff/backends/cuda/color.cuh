@@ -22,7 +22,7 @@ struct Affine {
     REAL matrix[9], shift[3];
 };
 
-// The map of a sample: its own where strides say so, else that of all.
+// The map of a sample: one per sample where strides say so, else the same for all.
 __device__ inline Affine affine(
     const REAL* matrix, Int matrix_stride, const REAL* shift, Int shift_stride, Int sample) {
     Affine map;
@@ -59,8 +59,8 @@ __device__ inline void invert(const REAL* m, REAL* inverse) {
 // A sample of gray, or a pixel, to centered planes.
 __device__ inline void to_planes(const Affine& map, REAL (&pixel)[CHANNELS]) {
     // What saving the image would store.
-    if (EXACT)
-        for (int c = 0; c < CHANNELS; ++c) pixel[c] = limit(rint(pixel[c]), 0, 255);
+    if (LIBJPEG)
+        for (int c = 0; c < CHANNELS; ++c) pixel[c] = clip(rint(pixel[c]), 0, 255);
 #if CHANNELS == 1
     pixel[0] -= HARD ? LEVEL - COLOR_BIAS[0] : LEVEL;
 #else
@@ -78,7 +78,7 @@ __device__ inline Affine forward_map(
     Affine map = {};
 #if CHANNELS == 3
     map =
-        EXACT ? affine(FIXED_MATRIX, 0, FIXED_SHIFT, 0, 0) : affine(matrix, matrix_stride, shift, shift_stride, sample);
+        LIBJPEG ? affine(FIXED_MATRIX, 0, FIXED_SHIFT, 0, 0) : affine(matrix, matrix_stride, shift, shift_stride, sample);
     if (HARD)
         for (int i = 0; i < 3; ++i) map.shift[i] += COLOR_BIAS[i];
 #endif
@@ -90,8 +90,8 @@ __device__ inline Affine backward_map(
     const REAL* inverse, Int inverse_stride, const REAL* unshift, Int unshift_stride, Int sample) {
     Affine map = {};
 #if CHANNELS == 3
-    map = affine(EXACT ? FIXED_INVERSE : inverse, EXACT ? 0 : inverse_stride, unshift, unshift_stride, sample);
-    for (int i = 0; i < 3; ++i) map.shift[i] = (EXACT ? LEVEL : map.shift[i]) + (HARD ? REAL(0.5) : REAL(0));
+    map = affine(LIBJPEG ? FIXED_INVERSE : inverse, LIBJPEG ? 0 : inverse_stride, unshift, unshift_stride, sample);
+    for (int i = 0; i < 3; ++i) map.shift[i] = (LIBJPEG ? LEVEL : map.shift[i]) + (HARD ? REAL(0.5) : REAL(0));
 #endif
     return map;
 }
@@ -109,7 +109,7 @@ __device__ inline unsigned char to_rgb(const Affine& map, REAL (&pixel)[CHANNELS
     for (int c = 0; c < CHANNELS; ++c) {
         const REAL x = HARD ? floor(pixel[c]) : pixel[c];
         inside |= static_cast<unsigned char>(is_inside(x, 0, 255) << c);
-        pixel[c] = limit(x, 0, 255);
+        pixel[c] = clip(x, 0, 255);
     }
     return inside;
 }

@@ -88,14 +88,14 @@ __device__ inline void islow_idct(REAL (&c)[BLOCK], int shift) {
 }
 
 // The four passes in their order: rows, columns, columns, rows.
-__device__ inline void dct_rows(REAL (&x)[BLOCK]) { EXACT ? islow_dct(x, 11) : dct(x); }
+__device__ inline void dct_rows(REAL (&x)[BLOCK]) { LIBJPEG ? islow_dct(x, 11) : dct(x); }
 
 __device__ inline void dct_columns(REAL (&x)[BLOCK]) {
-    EXACT ? islow_dct(x, 15) : dct(x);
-    if (EXACT)
+    LIBJPEG ? islow_dct(x, 15) : dct(x);
+    if (LIBJPEG)
         for (int i = 0; i < BLOCK; ++i) x[i] *= REAL(0.125);  // libjpeg's coefficients are eight times T.81's
 }
 
-__device__ inline void idct_columns(REAL (&c)[BLOCK]) { EXACT ? islow_idct(c, 11) : idct(c); }
+__device__ inline void idct_columns(REAL (&c)[BLOCK]) { LIBJPEG ? islow_idct(c, 11) : idct(c); }
 
-__device__ inline void idct_rows(REAL (&c)[BLOCK]) { EXACT ? islow_idct(c, 18) : idct(c); }
+__device__ inline void idct_rows(REAL (&c)[BLOCK]) { LIBJPEG ? islow_idct(c, 18) : idct(c); }

@@ -2,8 +2,8 @@
 //
 // Arrays are contiguous; `Int` strides of operands are 0 where all samples share one. Residuals are `u`, the
 // coefficients in units of their step, in place; a bit for each sample of the decoded planes that was in range (hard
-// only), a byte a row of a block; a bit for each channel of the coded image that was, a byte a pixel. Pointers that are
-// null are results that nobody wants.
+// only), a byte per row of a block; a bit for each channel of the result that was, a byte per pixel. Pointers that are null
+// are results that are not needed.
 
 #include "tile.cuh"
 #include "surrogates.cuh"
@@ -54,26 +54,26 @@ extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
     __syncthreads();
 
     const bool from_means = SUBSAMPLED && at.group == 1;
-    REAL* const own = from_means ? &means[at.plane][0][0] : &pixels[at.group + at.plane][0][0];
+    REAL* const plane = from_means ? &means[at.plane][0][0] : &pixels[at.group + at.plane][0][0];
     const int pitch = from_means ? CHROMA_PITCH : PITCH;
-    REAL* const own_row = own + (at.row + line) * pitch + at.column;
-    REAL* const own_column = own + at.row * pitch + at.column + line;
+    REAL* const line_row = plane + (at.row + line) * pitch + at.column;
+    REAL* const line_column = plane + at.row * pitch + at.column + line;
     REAL x[BLOCK];
 
     if (from_means) {
         const int last_row = sample_size(size, 1).height - 1 - tile.top / ROWS;
         downsample(pixels[CHANNELS - 2 + at.plane], line, at.column, last_row, x);
     } else {
-        for (int i = 0; i < BLOCK; ++i) x[i] = own_row[i];
+        for (int i = 0; i < BLOCK; ++i) x[i] = line_row[i];
     }
     dct_rows(x);
-    for (int i = 0; i < BLOCK; ++i) own_row[i] = x[i];
+    for (int i = 0; i < BLOCK; ++i) line_row[i] = x[i];
     __syncthreads();
 
     const REAL* steps =
         steps_of(steps_luma, steps_luma_stride, steps_chroma, steps_chroma_stride, at.group, tile.sample);
     REAL* const u_out = at.group == 0 ? u_luma : u_chroma;
-    for (int i = 0; i < BLOCK; ++i) x[i] = own_column[i * pitch];
+    for (int i = 0; i < BLOCK; ++i) x[i] = line_column[i * pitch];
     dct_columns(x);
     for (int i = 0; i < BLOCK; ++i) {
         const REAL step = steps[i * BLOCK + line];
@@ -82,19 +82,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
         x[i] = quantized(u) * step;
     }
     idct_columns(x);
-    for (int i = 0; i < BLOCK; ++i) own_column[i * pitch] = x[i];
+    for (int i = 0; i < BLOCK; ++i) line_column[i * pitch] = x[i];
     __syncthreads();
 
     if (!at.exists) return;
-    for (int i = 0; i < BLOCK; ++i) x[i] = own_row[i];
+    for (int i = 0; i < BLOCK; ++i) x[i] = line_row[i];
     idct_rows(x);
     Row row;
     unsigned char bits = 0;
     for (int i = 0; i < BLOCK; ++i) {
 #if HARD
-        const REAL sample = EXACT ? x[i] : floor(x[i] + SAMPLE_BIAS);
+        const REAL sample = LIBJPEG ? x[i] : floor(x[i] + SAMPLE_BIAS);
         bits |= static_cast<unsigned char>(is_inside(sample, DARKEST, BRIGHTEST) << i);
-        row.samples[i] = static_cast<Sample>(limit(sample, DARKEST, BRIGHTEST));
+        row.samples[i] = static_cast<Sample>(clip(sample, DARKEST, BRIGHTEST));
 #else
         row.samples[i] = x[i];
 #endif
@@ -109,13 +109,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
 
 extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
     const Sample* luma, const Sample* chroma, const REAL* inverse, Int inverse_stride, const REAL* unshift,
-    Int unshift_stride, Int height, Int width, REAL* coded, unsigned char* inside) {
+    Int unshift_stride, Int height, Int width, REAL* result, unsigned char* inside) {
     const Size size{static_cast<int>(height), static_cast<int>(width)};
     const Tile tile = this_tile(size);
     const Affine map = backward_map(inverse, inverse_stride, unshift, unshift_stride, tile.sample);
-    const Size padded = padded_size(size, 0), own = sample_size(size, 1), padded_chroma = padded_size(size, 1);
+    const Size padded = padded_size(size, 0), extent = sample_size(size, 1), padded_chroma = padded_size(size, 1);
     const Int area = static_cast<Int>(padded_chroma.height) * padded_chroma.width;
-    const bool triangle = is_triangle(own);
+    const bool triangle = is_triangle(extent);
     for (int p = threadIdx.x; p < TILE_HEIGHT * TILE_WIDTH; p += THREADS) {
         const int y = tile.top + p / TILE_WIDTH, x = tile.left + p % TILE_WIDTH;
         if (y >= size.height || x >= size.width) continue;
@@ -123,16 +123,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
         pixel[0] = luma[(tile.sample * padded.height + y) * padded.width + x];
         for (int c = 1; c < CHANNELS; ++c) {
             const Sample* plane = chroma + (2 * tile.sample + c - 1) * area;
-            pixel[c] = upsample(plane, own, padded_chroma.width, triangle, y, x);
+            pixel[c] = upsample(plane, extent, padded_chroma.width, triangle, y, x);
         }
         const unsigned char bits = to_rgb(map, pixel);
         const Int row = tile.sample * CHANNELS * height + y;
-        for (int c = 0; c < CHANNELS; ++c) coded[(row + c * height) * width + x] = pixel[c];
+        for (int c = 0; c < CHANNELS; ++c) result[(row + c * height) * width + x] = pixel[c];
         if (inside) inside[(tile.sample * height + y) * width + x] = bits;
     }
 }
 
-// --- cotangent of the coded image -> those of the image and of the step sizes ----------------------------------------
+// --- cotangent of the result -> those of the image and of the step sizes ----------------------------------------
 
 extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     const REAL* g_coded, const unsigned char* inside, const REAL* u_luma, const REAL* u_chroma,
@@ -149,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     const Tile tile = this_tile(size);
     const Place at = this_place(tile, size);
     const int line = threadIdx.x % BLOCK;
-    const Size own = sample_size(size, at.group);
+    const Size extent = sample_size(size, at.group);
 
     // Cotangents of YCbCr, with the neighbors that upsampling of this tile's chroma reached. Beyond what the planes
     // cover they are replicated, as the planes were; beyond the image, which was cropped, they are zero.
@@ -163,7 +163,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
         if (y < size.height && x < size.width) {
             const unsigned char bits = inside[(tile.sample * height + y) * width + x];
             const REAL* from = g_coded + (tile.sample * CHANNELS * height + y) * width + x;
-            for (int c = 0; c < CHANNELS; ++c) g[c] = limit_vjp(from[c * height * width], bits >> c & 1);
+            for (int c = 0; c < CHANNELS; ++c) g[c] = clip_vjp(from[c * height * width], bits >> c & 1);
 #if CHANNELS == 3
             REAL ycc[3];
             mix_vjp(inverse + tile.sample * inverse_stride, g, ycc);
@@ -182,29 +182,29 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
 
     REAL* const plane = at.group == 0 ? &luma[0][0] : &chroma[at.plane][0][0];
     const int pitch = at.group == 0 ? PITCH : CHROMA_PITCH;
-    REAL* const own_row = plane + (at.row + line) * pitch + at.column;
-    REAL* const own_column = plane + at.row * pitch + at.column + line;
+    REAL* const line_row = plane + (at.row + line) * pitch + at.column;
+    REAL* const line_column = plane + at.row * pitch + at.column + line;
     REAL g[BLOCK];
 
     if (at.group == 0) {
-        for (int i = 0; i < BLOCK; ++i) g[i] = own_row[i];
+        for (int i = 0; i < BLOCK; ++i) g[i] = line_row[i];
     } else {
-        upsample_vjp(scratch.pixels[at.plane], line, at.column, is_triangle(own), g);
+        upsample_vjp(scratch.pixels[at.plane], line, at.column, is_triangle(extent), g);
         const int y = tile.top / ROWS + line, x = tile.left / COLUMNS + at.column;
-        for (int i = 0; i < BLOCK; ++i) g[i] = y < own.height && x + i < own.width ? g[i] : 0;
+        for (int i = 0; i < BLOCK; ++i) g[i] = y < extent.height && x + i < extent.width ? g[i] : 0;
     }
     if (HARD && at.exists) {
         const unsigned char* const in_range = at.group == 0 ? in_range_luma : in_range_chroma;
         const unsigned char bits = in_range[(at.offset + static_cast<Int>(line) * at.width) / BLOCK];
-        for (int i = 0; i < BLOCK; ++i) g[i] = limit_vjp(g[i], bits >> i & 1);
+        for (int i = 0; i < BLOCK; ++i) g[i] = clip_vjp(g[i], bits >> i & 1);
     }
     dct(g);
-    for (int i = 0; i < BLOCK; ++i) own_row[i] = g[i];
+    for (int i = 0; i < BLOCK; ++i) line_row[i] = g[i];
     __syncthreads();
 
     // Through quantization and back the step cancels: g r'(u) goes on, and the step gets g k - g r'(u) u.
     const REAL* const u_in = at.group == 0 ? u_luma : u_chroma;
-    for (int i = 0; i < BLOCK; ++i) g[i] = own_column[i * pitch];
+    for (int i = 0; i < BLOCK; ++i) g[i] = line_column[i * pitch];
     dct(g);
     for (int i = 0; i < BLOCK; ++i) {
         const REAL u = at.exists ? u_in[at.offset + static_cast<Int>(i) * at.width + line] : 0;
@@ -214,14 +214,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
         g[i] = through;
     }
     idct(g);
-    for (int i = 0; i < BLOCK; ++i) own_column[i * pitch] = g[i];
+    for (int i = 0; i < BLOCK; ++i) line_column[i * pitch] = g[i];
     __syncthreads();
 
     if (g_steps) sum_blocks(scratch.parts, g_steps + static_cast<Int>(blockIdx.x) * GROUPS * BLOCK * BLOCK);
     if (!g_image) return;
-    for (int i = 0; i < BLOCK; ++i) g[i] = own_row[i];
+    for (int i = 0; i < BLOCK; ++i) g[i] = line_row[i];
     idct(g);
-    for (int i = 0; i < BLOCK; ++i) own_row[i] = g[i];
+    for (int i = 0; i < BLOCK; ++i) line_row[i] = g[i];
     __syncthreads();
 
     for (int p = threadIdx.x; p < TILE_HEIGHT * TILE_WIDTH; p += THREADS) {

@@ -1,4 +1,4 @@
-"""Launching by CuPy, for its own arrays and for torch tensors, which need not be turned into CuPy's."""
+"""Launching by CuPy, for CuPy's arrays and for torch tensors, which need not be converted."""
 
 import functools
 from contextlib import AbstractContextManager, ExitStack

@@ -17,14 +17,14 @@ __device__ inline Stepped scale(REAL quality, bool cubic) {
     const REAL q = quality < 1 ? REAL(1) : quality > 100 ? REAL(100) : quality;
     Stepped percent = floored(q < 50 ? 5000 / q : 200 - 2 * q, cubic);
     if (!HARD) percent.value += cubic ? REAL(0.125) : REAL(0.5);  // what the surrogate misses at integers
-    percent.derivative = limit_vjp(percent.derivative * (q < 50 ? -5000 / (q * q) : REAL(-2)), q == quality);
+    percent.derivative = clip_vjp(percent.derivative * (q < 50 ? -5000 / (q * q) : REAL(-2)), q == quality);
     return percent;
 }
 
 // A step size, and its derivative by table entry times scale.
 __device__ inline Stepped step_size(REAL entry, REAL scale, bool cubic) {
     const Stepped step = floored((entry * scale + 50) / 100, cubic);
-    return Stepped{limit(step.value, 1, 255), limit_vjp(step.derivative / 100, is_inside(step.value, 1, 255))};
+    return Stepped{clip(step.value, 1, 255), clip_vjp(step.derivative / 100, is_inside(step.value, 1, 255))};
 }
 
 __device__ inline REAL quantized(REAL u) { return HARD ? round_half_away(u) : rounding_value(u); }

@@ -36,16 +36,16 @@ __device__ inline void downsample(
 
 // The sample of pixel (y, x) of a chroma plane in global memory, by libjpeg's triangle filter.
 template <typename Sample>
-__device__ inline REAL upsample(const Sample* plane, Size own, int width, bool triangle, int y, int x) {
+__device__ inline REAL upsample(const Sample* plane, Size extent, int width, bool triangle, int y, int x) {
     const int i = y / ROWS, j = x / COLUMNS;
     const Sample* row = plane + static_cast<Int>(i) * width;
     if (!SUBSAMPLED || !triangle) return row[j];
     REAL near = row[j], far = near;
-    if (COLUMNS == 2) far = row[x % 2 ? least(j + 1, own.width - 1) : most(j - 1, 0)];
+    if (COLUMNS == 2) far = row[x % 2 ? least(j + 1, extent.width - 1) : most(j - 1, 0)];
     if (ROWS == 2) {
-        const Sample* other = plane + static_cast<Int>(y % 2 ? least(i + 1, own.height - 1) : most(i - 1, 0)) * width;
+        const Sample* other = plane + static_cast<Int>(y % 2 ? least(i + 1, extent.height - 1) : most(i - 1, 0)) * width;
         const REAL other_near = other[j];
-        const REAL other_far = COLUMNS == 2 ? other[x % 2 ? least(j + 1, own.width - 1) : most(j - 1, 0)] : other_near;
+        const REAL other_far = COLUMNS == 2 ? other[x % 2 ? least(j + 1, extent.width - 1) : most(j - 1, 0)] : other_near;
         near = REAL(0.75) * near + REAL(0.25) * other_near;
         far = REAL(0.75) * far + REAL(0.25) * other_far;
     }
@@ -84,13 +84,13 @@ __device__ inline void upsample_vjp(
 // a pair.
 template <int DOWN, int ACROSS, int HEIGHT, int WIDTH_PITCH>
 __device__ inline REAL downsample_vjp(
-    const REAL (&samples)[HEIGHT][WIDTH_PITCH], Tile tile, Size size, Size own, Size padded, int y, int x) {
+    const REAL (&samples)[HEIGHT][WIDTH_PITCH], Tile tile, Size size, Size extent, Size padded, int y, int x) {
     const int top = tile.top / DOWN, left = tile.left / ACROSS;
-    const int row_end = y / DOWN == own.height - 1 ? padded.height : y / DOWN + 1;
+    const int row_end = y / DOWN == extent.height - 1 ? padded.height : y / DOWN + 1;
     const int column_end = x == size.width - 1 ? ACROSS * padded.width : x + 1;
     REAL sum = 0;
     for (int i = y / DOWN; i < row_end; ++i)
         for (int j = x; j < column_end; ++j) sum += samples[i - top][j / ACROSS - left];
-    if (y == size.height - 1) sum *= REAL(DOWN * own.height - y);
+    if (y == size.height - 1) sum *= REAL(DOWN * extent.height - y);
     return sum * REAL(1.0 / (DOWN * ACROSS));
 }

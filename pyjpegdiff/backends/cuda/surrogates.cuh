@@ -1,4 +1,4 @@
-// Rounding and range limit, each with its surrogate: formulas and conventions of stages/surrogates.py.
+// Rounding and clip, each with its surrogate: formulas and conventions of stages/surrogates.py.
 
 #pragma once
 
@@ -63,9 +63,9 @@ __device__ inline REAL round_half_away(REAL x) { return rint(x * REAL(1 + 1.0 / 
 
 __device__ inline bool is_inside(REAL x, REAL low, REAL high) { return x >= low && x <= high; }
 
-__device__ inline REAL limit(REAL x, REAL low, REAL high) {
+__device__ inline REAL clip(REAL x, REAL low, REAL high) {
     const REAL clipped = x < low ? low : x > high ? high : x;  // what is not a number stays so
     return HARD ? clipped : clipped + LEAK * (x - clipped);
 }
 
-__device__ inline REAL limit_vjp(REAL cotangent, bool inside) { return inside ? cotangent : LEAK * cotangent; }
+__device__ inline REAL clip_vjp(REAL cotangent, bool inside) { return inside ? cotangent : LEAK * cotangent; }

@@ -4,7 +4,7 @@
 // and of Cr: 16 + 4 + 4 in 4:2:0. Eight threads go with each, one a row in passes along rows, one a column in passes
 // along columns. Tiles in shared memory are an odd number of words wide, so that neither pass meets bank conflicts.
 //
-// Defined by whoever compiles this: REAL (float or double), HARD, EXACT (0 or 1), ROUNDING (CUBIC, IDENTITY, SINE,
+// Defined by whoever compiles this: REAL (float or double), HARD, LIBJPEG (0 or 1), ROUNDING (CUBIC, IDENTITY, SINE,
 // FOURIER or TANH), CHANNELS (3, or 1 of gray), ROWS and COLUMNS (pixels to a chroma sample).
 
 #pragma once
@@ -41,8 +41,8 @@ __device__ inline Size sample_size(Size size, int group) {
 
 // In samples of a group's whole blocks.
 __device__ inline Size padded_size(Size size, int group) {
-    const Size own = sample_size(size, group);
-    return Size{ceil_div(own.height, BLOCK) * BLOCK, ceil_div(own.width, BLOCK) * BLOCK};
+    const Size extent = sample_size(size, group);
+    return Size{ceil_div(extent.height, BLOCK) * BLOCK, ceil_div(extent.width, BLOCK) * BLOCK};
 }
 
 struct Tile {

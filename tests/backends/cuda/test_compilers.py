@@ -30,7 +30,7 @@ EVERY = [
 
 
 def label(options):
-    arithmetic = "exact" if options.exact else "hard" if options.hard else "smooth"
+    arithmetic = "libjpeg" if options.libjpeg else "hard" if options.hard else "smooth"
     return "-".join([options.real, arithmetic, options.rounding, str(options.sampling)])
 
 
