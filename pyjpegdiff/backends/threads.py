@@ -7,6 +7,7 @@ threads at once know nothing of each other. NumPy gives up Python's lock while i
 import contextvars
 import functools
 import itertools
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,11 +50,7 @@ def set_num_threads(count: int | None) -> None:
     >>> set_num_threads(None)
     """
     global _chosen
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
-        raise TypeError(f"count must be an int of 1 or more, or None, got {count!r}")
-    if count is not None and count < 1:
-        raise ValueError(f"count must be an int of 1 or more, or None, got {count}")
-    _chosen = count
+    _chosen = None if count is None else _count(count)
 
 
 def get_num_threads() -> int:
@@ -103,6 +100,19 @@ def spread(work: Callable[[Sequence[S]], T], items: Sequence[S], workers: int) -
 
         others = [begin(run) for run in runs[1:]]
         return [work(runs[0]), *(finish() for finish in others)]
+
+
+def _count(value: object) -> int:
+    allowed = "count must be an int of 1 or more, or None"
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{allowed}, got {value!r}") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{allowed}, got {value!r}")
+    if count < 1:
+        raise ValueError(f"{allowed}, got {count}")
+    return count
 
 
 def _default() -> int:
