@@ -1,7 +1,6 @@
 """Between the form in which a caller holds an image and the canonical one: (..., C, H, W), pixel values 0..255."""
 
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyjpegdiff.types import Array, Namespace, Shape
@@ -18,10 +17,12 @@ class Layout:
     dtype: str = "float64"
     """Name of the floating dtype of results and of cotangents of the image."""
 
-    @functools.cached_property
-    def compute_dtype(self) -> str:
-        """Name of the dtype that images are computed in."""
-        return "float64" if self.dtype == "float64" else "float32"
+    compute_dtype: str = field(init=False, repr=False, compare=False)
+    """Name of the dtype that images are computed in."""
+
+    def __post_init__(self) -> None:
+        # Not a cached property: torch's compiler cannot trace its lock.
+        object.__setattr__(self, "compute_dtype", "float64" if self.dtype == "float64" else "float32")
 
     @property
     def core_ndim(self) -> int:

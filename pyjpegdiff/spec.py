@@ -1,7 +1,6 @@
 """What is fixed before any array is seen: the choices of a call, the caller's layout, and who executes it."""
 
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyjpegdiff.layout import Layout
@@ -23,10 +22,12 @@ class Spec:
     libjpeg: bool = False
     """Compute as libjpeg does, to the bit; implies ``hard``."""
 
-    @functools.cached_property
-    def samplings(self) -> tuple[tuple[int, int], ...]:
-        """The sampling of each group of planes: luma and, unless grayscale, chroma."""
-        return ((1, 1),) if self.sampling is None else ((1, 1), self.sampling)
+    samplings: tuple[tuple[int, int], ...] = field(init=False, repr=False, compare=False)
+    """The sampling of each group of planes: luma and, unless grayscale, chroma."""
+
+    def __post_init__(self) -> None:
+        # Not a cached property: torch's compiler cannot trace its lock.
+        object.__setattr__(self, "samplings", ((1, 1),) if self.sampling is None else ((1, 1), self.sampling))
 
 
 @dataclass(frozen=True)
