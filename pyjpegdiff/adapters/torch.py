@@ -22,9 +22,9 @@ import array_api_compat.torch as torch_namespace
 import torch
 from torch import Tensor, nn
 
-from pyjpegdiff import arguments, backends, execution
+from pyjpegdiff import arguments, backends, checks, execution
 from pyjpegdiff.adapters._torch_constants import constant_of_call
-from pyjpegdiff.adapters._torch_ops import Backward, EagerForward, Forward, count_outputs, forward_op
+from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, Backward, EagerForward, Forward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_plans import encode_plan
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
@@ -57,6 +57,10 @@ def _choose_once(is_named: bool, device_type: str) -> str:
     return backends.choose(spec, torch_namespace, torch.device(device_type))
 
 
+NO_TRACE = (
+    "pyjpegdiff: torch.jit.trace, and onnx.export(dynamo=False), which relies on it, are not supported; use "
+    "torch.compile or torch.export"
+)
 LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", constant_of_call, _choose)
 
 
@@ -88,7 +92,7 @@ def diff_jpeg_coding(
     >>> image.grad.shape, quality.grad.shape
     (torch.Size([2, 3, 32, 32]), torch.Size([2]))
     """
-    return _run(CODE, arguments.coding(LIBRARY, **locals()))
+    return _run(CODE, arguments.coding, locals())
 
 
 def jpeg_encode(
@@ -119,7 +123,7 @@ def jpeg_encode(
     >>> bool(quality.grad > 0)  # a higher quality stores more
     True
     """
-    return _run(ENCODE, arguments.coding(LIBRARY, **locals()))
+    return _run(ENCODE, arguments.coding, locals())
 
 
 def jpeg_decode(
@@ -143,7 +147,7 @@ def jpeg_decode(
     >>> image.grad.shape
     torch.Size([3, 32, 32])
     """
-    return _run(DECODE, arguments.decoding(LIBRARY, **locals()))
+    return _run(DECODE, arguments.decoding, locals())
 
 
 def diff_jpeg_coding_vjp(
@@ -167,8 +171,7 @@ def diff_jpeg_coding_vjp(
 
     The image is that of `diff_jpeg_coding`, autograd included; through the cotangents autograd raises.
     """
-    given = locals()
-    return _run_with_vjp(CODE, arguments.coding(LIBRARY, **_without_wrt(given)), wrt)
+    return _run_with_vjp(CODE, arguments.coding, locals())
 
 
 def jpeg_encode_vjp(
@@ -189,8 +192,7 @@ def jpeg_encode_vjp(
     channel_axis: int | None = -3,
 ) -> tuple[Coefficients, Callable[[Coefficients], CodingGradients]]:
     """`pyjpegdiff.jpeg_encode_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
-    given = locals()
-    return _run_with_vjp(ENCODE, arguments.coding(LIBRARY, **_without_wrt(given)), wrt)
+    return _run_with_vjp(ENCODE, arguments.coding, locals())
 
 
 def jpeg_decode_vjp(
@@ -205,8 +207,7 @@ def jpeg_decode_vjp(
     channel_axis: int | None = -3,
 ) -> tuple[Tensor, Callable[[Tensor], DecodingGradients]]:
     """`pyjpegdiff.jpeg_decode_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
-    given = locals()
-    return _run_with_vjp(DECODE, arguments.decoding(LIBRARY, **_without_wrt(given)), wrt)
+    return _run_with_vjp(DECODE, arguments.decoding, locals())
 
 
 class DiffJPEGCoding(nn.Module):
@@ -260,7 +261,10 @@ class DiffJPEGCoding(nn.Module):
             "data_range": data_range,
             "channel_axis": channel_axis,
         }
-        arguments.check_choices(ste, **self.choices, color_matrix=color_matrix, color_offset=color_offset)
+        arguments.make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)
+        checks.data_range(data_range)
+        if channel_axis is not None:
+            checks.axis(channel_axis)
         kept = {
             "quantization_table_y": quantization_table_y,
             "quantization_table_c": quantization_table_c,
@@ -302,8 +306,9 @@ class DiffJPEGCoding(nn.Module):
 # --- running a call ---------------------------------------------------------------------------------------------------
 
 
-def _run(operation: Operation, call: Call) -> Any:
-    _refuse_tracing()
+def _run(operation: Operation, check: Callable[..., Call], given: dict[str, Any]) -> Any:
+    _refuse_what_cannot_be_right()
+    call = check(LIBRARY, **given)
     tensors = tuple(call.inputs.values())
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     # `held` has to stay until the graph holds it, too.
@@ -319,9 +324,26 @@ def _run(operation: Operation, call: Call) -> Any:
     return execution.result(operation, call, outputs[: count_outputs(operation.name, plan)])
 
 
-def _run_with_vjp(operation: Operation, call: Call, wrt: object) -> Any:
-    _refuse_tracing()
+def _run_with_vjp(operation: Operation, check: Callable[..., Call], given: dict[str, Any]) -> Any:
+    _refuse_what_cannot_be_right()
+    wrt = given.pop("wrt")
+    call = check(LIBRARY, **given)
     return execution.run_with_vjp(operation, call, wrt, _Operators(call.plan))
+
+
+def _refuse_what_cannot_be_right() -> None:
+    """Raise where torch would go on without us: it would record numbers for a graph, or drop tangents."""
+    if torch.jit.is_tracing():
+        raise NotImplementedError(NO_TRACE)
+    # Compiled code has the bare operator, which has no rule for tangents; elsewhere `EagerForward` raises.
+    if torch.compiler.is_compiling() and _is_in_forward_mode():
+        raise NotImplementedError(NO_FORWARD_MODE)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _is_in_forward_mode() -> bool:
+    level: int = torch.autograd.forward_ad._current_level
+    return level >= 0
 
 
 class _Operators:
@@ -348,15 +370,3 @@ class _Operators:
         tensors = (*inputs, *residuals, *cotangents)
         pulled = iter(Backward.apply(operation.name, self.plan, size, needs, counts, *tensors))
         return tuple([next(pulled) if need else None for need in needs])
-
-
-def _without_wrt(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name != "wrt"}
-
-
-def _refuse_tracing() -> None:
-    if torch.jit.is_tracing():
-        raise NotImplementedError(
-            "pyjpegdiff: torch.jit.trace, and onnx.export(dynamo=False), which relies on it, are not supported; use "
-            "torch.compile or torch.export"
-        )
