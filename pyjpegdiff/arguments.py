@@ -275,7 +275,8 @@ class _Parameters:
         device = arrays.device(array)
         if device != self.device or shape != tuple(array.shape):
             self.origins[name] = Origin(tuple(array.shape), device)
-            array = self.library.xp.reshape(to_device(array, self.device), shape)
+            array = array if device == self.device else to_device(array, self.device)
+            array = self.library.xp.reshape(array, shape)
         self.inputs[name] = array
 
     def _array_of_numbers(self, label: str, value: Any) -> Array:
