@@ -48,7 +48,7 @@ def run_with_vjp(
     outputs, residuals = executor.forward(operation, plan, size, xp, tuple(inputs.values()), needs)
     reads = operation.vjp_reads(needs) if any(needs) else (False,) * len(needs)
     # Copies: the caller may write to arguments before calling vjp.
-    kept = tuple([xp.asarray(x, copy=True) if read else None for x, read in zip(inputs.values(), reads, strict=True)])
+    kept = tuple([_copy(xp, x) if read else None for x, read in zip(inputs.values(), reads, strict=True)])
     names, shapes = tuple(inputs), tuple([output.shape for output in outputs])
     without_inputs = call._replace(inputs={})
 
@@ -61,6 +61,12 @@ def run_with_vjp(
         return _gradients(operation, without_inputs, by_name)
 
     return result(operation, call, outputs), vjp
+
+
+def _copy(xp: Namespace, x: Any) -> Array:
+    # Of a tensor that needs a gradient, torch's `asarray` makes a copy with a warning.
+    copy: Array = x.clone() if hasattr(x, "clone") else xp.asarray(x, copy=True)
+    return copy
 
 
 # --- between the flat tuples and what callers see ---------------------------------------------------------------------
