@@ -8,6 +8,7 @@ and functorch see nothing of what happens inside. `Forward` and `Backward` are t
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import array_api_compat.torch as torch_namespace
@@ -19,8 +20,9 @@ from pyjpegdiff import backends, numpy_namespace
 from pyjpegdiff.adapters import _torch_vmap as vmap
 from pyjpegdiff.adapters._torch_plans import decode_plan, held_by, is_gray
 from pyjpegdiff.adapters._torch_precision import full_precision
-from pyjpegdiff.backends import threads
+from pyjpegdiff.backends import Backend, threads
 from pyjpegdiff.operations import OPERATIONS
+from pyjpegdiff.spec import Plan
 from pyjpegdiff.types import ArrayType
 
 NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
@@ -32,17 +34,28 @@ Tensors = Sequence[Tensor | None]
 # --- where a backend runs ---------------------------------------------------------------------------------------------
 
 
-def _execute(plan: str, run: Callable[[Any, Sequence[Any]], Sequence[Any]], tensors: Tensors) -> list[Tensor]:
-    """Give tensors to array code: as NumPy arrays, without a copy, where the backend takes those."""
-    if backends.get(decode_plan(plan).backend).takes_numpy:
-        arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
+def _execute(text: str, run: Callable[[Backend, Plan, Any, Sequence[Any]], Any], tensors: Tensors) -> list[Tensor]:
+    """Give tensors to a plan's backend: as NumPy arrays, without a copy, where it takes those."""
+    plan = decode_plan(text)
+    backend = backends.get(plan.backend)
+    if backend.takes_numpy:
+        if plan.layout.dtype == "bfloat16":
+            plan = replace(plan, layout=replace(plan.layout, dtype="float32"))
+        arrays = [None if tensor is None else _to_numpy(tensor) for tensor in tensors]
         with threads.at_most(torch.get_num_threads()):
-            return [torch.from_numpy(np.asarray(array, order="C")) for array in run(numpy_namespace.xp, arrays)]
+            results = run(backend, plan, numpy_namespace.xp, arrays)
+        return [torch.from_numpy(np.asarray(array, order="C")) for array in results]
     device_type = next(tensor.device.type for tensor in tensors if tensor is not None)
     has_autocast = torch.amp.is_autocast_available(device_type)
     without_autocast = torch.autocast(device_type, enabled=False) if has_autocast else nullcontext()
     with full_precision(), torch.no_grad(), without_autocast:
-        return [tensor.contiguous() for tensor in run(torch_namespace, tensors)]
+        return [tensor.contiguous() for tensor in run(backend, plan, torch_namespace, tensors)]
+
+
+def _to_numpy(tensor: Tensor) -> Any:
+    if tensor.dtype == torch.bfloat16:  # which NumPy does not have; results are cast back
+        tensor = tensor.float()
+    return tensor.detach().numpy()
 
 
 # --- operators --------------------------------------------------------------------------------------------------------
@@ -52,14 +65,16 @@ def _execute(plan: str, run: Callable[[Any, Sequence[Any]], Sequence[Any]], tens
 def forward_op(operation: str, plan: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Outputs, then residuals if they are to be kept."""
 
-    def run(xp: Any, arrays: Sequence[Any]) -> Sequence[Any]:
-        decoded = decode_plan(plan)
-        backend, needs = backends.get(decoded.backend), (keep,) * len(arrays)
+    def run(backend: Backend, plan: Plan, xp: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         height, width = size
-        outputs, residuals = backend.forward(OPERATIONS[operation], decoded, (height, width), xp, tuple(arrays), needs)
+        needs = (keep,) * len(inputs)
+        outputs, residuals = backend.forward(OPERATIONS[operation], plan, (height, width), xp, tuple(inputs), needs)
         return (*outputs, *residuals)
 
-    return _execute(plan, run, tensors)
+    results = _execute(plan, run, tensors)
+    if "bfloat16" in plan and operation != "encode":
+        results[0] = results[0].bfloat16()
+    return results
 
 
 @torch.library.custom_op("pyjpegdiff::vjp", mutates_args=())
@@ -69,15 +84,21 @@ def vjp_op(
 ) -> list[Tensor]:  # fmt: skip
     """Cotangents of the inputs that need one, from ``counts`` inputs, residuals and, last, cotangents."""
 
-    def run(xp: Any, arrays: Sequence[Any]) -> Sequence[Any]:
-        decoded = decode_plan(plan)
+    def run(backend: Backend, plan: Plan, xp: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+        height, width = size
         inputs, residuals, cotangents = (tuple(part) for part in split(arrays, counts))
-        pulled = backends.get(decoded.backend).vjp(
-            OPERATIONS[operation], decoded, (size[0], size[1]), xp, inputs, residuals, cotangents, tuple(needs)
+        pulled = backend.vjp(
+            OPERATIONS[operation], plan, (height, width), xp, inputs, residuals, cotangents, tuple(needs)
         )
         return [g for g in pulled if g is not None]
 
-    return _execute(plan, run, tensors)
+    # An input that is not read is an image or blocks, whose dtype the plan knows.
+    dtypes = [None if x is None else x.dtype for x, need in zip(tensors, needs, strict=False) if need]
+    pulled = _execute(plan, run, tensors)
+    return [
+        g.bfloat16() if dtype == torch.bfloat16 or (dtype is None and "bfloat16" in plan) else g
+        for g, dtype in zip(pulled, dtypes, strict=True)
+    ]
 
 
 def split(tensors: Sequence[Any], counts: Sequence[int]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
