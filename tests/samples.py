@@ -13,6 +13,8 @@ from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.operations import CODE, ENCODE, Operation
 from pyjpegdiff.spec import Plan, Spec
 from pyjpegdiff.stages.color import MATRIX, OFFSET
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+from pyjpegdiff.types import ArrayType
 
 THOROUGH = os.environ.get("PYJPEGDIFF_THOROUGH") == "1"
 """Whether this is the long run of `make thorough`."""
@@ -37,7 +39,7 @@ def photo_like(rng, shape, dtype=np.float64, clipped=True):
 
 
 def parameters(rng, quality, batch_shapes=((), (), (), (), ())):
-    """Quality, tables, color matrix and offset, each near what is usual, with batch axes of its own."""
+    """Quality, tables, color matrix and offset near what is usual, with batch axes before the core dimensions."""
     of_quality, of_y, of_c, of_matrix, of_offset = batch_shapes
     return (
         quality + np.zeros(()) if of_quality == () else (quality + rng.uniform(-3, 3, of_quality)).clip(1, 100),
@@ -46,6 +48,11 @@ def parameters(rng, quality, batch_shapes=((), (), (), (), ())):
         np.array(MATRIX) + 0.02 * rng.standard_normal((*of_matrix, 3, 3)),
         np.array(OFFSET) + rng.standard_normal((*of_offset, 3)),
     )
+
+
+def default_parameters(dtype="float32"):
+    """The tables and the color conversion of JPEG."""
+    return tuple(np.array(values, dtype) for values in (LUMINANCE, CHROMINANCE, MATRIX, OFFSET))
 
 
 def batch_shapes_within(rng, batch_shape, count=5):
@@ -69,14 +76,19 @@ class Problem(NamedTuple):
     inputs: tuple[Any, ...]
 
     @property
+    def types(self):
+        """Of the inputs."""
+        return tuple(ArrayType(x.shape, x.dtype.name) for x in self.inputs)
+
+    @property
     def all_needed(self):
         return (True,) * len(self.inputs)
 
     def forward(self, backend, needs=None, inputs=None):
-        """Outputs and residuals, by the backend of that name."""
+        """Outputs and residuals, by a backend or that of a name."""
         inputs = self.inputs if inputs is None else inputs
         needs = self.all_needed if needs is None else needs
-        return backends.get(backend).forward(self.operation, self.plan, self.size, xp, inputs, needs)
+        return _backend(backend).forward(self.operation, self.plan, self.size, xp, inputs, needs)
 
     def vjp(self, backend, residuals, cotangents, needs=None, inputs=None):
         """Cotangents of the inputs. The backend is given what the VJP may read, and nothing more."""
@@ -84,12 +96,17 @@ class Problem(NamedTuple):
         needs = self.all_needed if needs is None else needs
         reads = self.operation.vjp_reads(needs)
         kept = tuple(x if read else None for x, read in zip(inputs, reads, strict=True))
-        run = backends.get(backend).vjp
-        return run(self.operation, self.plan, self.size, xp, kept, residuals, tuple(cotangents), needs)
+        return _backend(backend).vjp(
+            self.operation, self.plan, self.size, xp, kept, residuals, tuple(cotangents), needs
+        )
 
-    def cotangents(self, rng, outputs):
+    def cotangents(self, rng, outputs, size=1):
         """Random cotangents of the outputs."""
-        return tuple(rng.standard_normal(output.shape).astype(output.dtype) for output in outputs)
+        return tuple((size * rng.standard_normal(output.shape)).astype(output.dtype) for output in outputs)
+
+
+def _backend(backend):
+    return backends.get(backend) if isinstance(backend, str) else backend
 
 
 def problem(
@@ -114,7 +131,9 @@ def problem(
     image = photo_like(rng, (*batch_shape, channels, *size)) * (white / 255)
     if whole or np.dtype(dtype).kind in "iu":
         image = np.round(image)
-    values = tuple(x.astype(parameter_dtype) for x in parameters(rng, quality, batch_shapes))
+    color_dtype = result_dtype(xp, np.dtype(parameter_dtype))  # a matrix of integers could have no inverse
+    values = parameters(rng, quality, batch_shapes)
+    values = (*[x.astype(parameter_dtype) for x in values[:3]], *[x.astype(color_dtype) for x in values[3:]])
     if channels == 1:
         values = values[:2]
     if operation in (CODE, ENCODE):

@@ -1,17 +1,16 @@
-"""On a GPU: each library that brings arrays there, by fused kernels and by the array API. Skipped without one."""
+"""On a GPU: each library that brings arrays there, by the CUDA kernels and by the array API. Skipped without one."""
 
 import time
 
 import numpy as np
 import pytest
 
-import pyjpegdiff
-from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
-from pyjpegdiff.arguments import SAMPLINGS
+from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode_vjp, jpeg_encode_vjp
+from pyjpegdiff.backends import use_backend
 from tests.photos import photo, pillow
+from tests.samples import MODES, SAMPLINGS
 
 WRT = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c")
-MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
 
 
 class CuPy:
@@ -98,14 +97,17 @@ class Torch:
         return results
 
 
-@pytest.fixture(params=["cupy fused", "cupy", "torch fused", "torch"])
-def library(request, monkeypatch):
-    name, _, fused = request.param.partition(" ")
-    library = CuPy() if name == "cupy" else Torch()
-    if fused:
-        pytest.importorskip("cupy", reason="CuPy, which launches the fused kernels, is not installed")
-    monkeypatch.setattr(backends, "FUSED", bool(fused))
-    return library
+@pytest.fixture(params=["cupy", "torch"])
+def library(request):
+    return CuPy() if request.param == "cupy" else Torch()
+
+
+@pytest.fixture(params=["cuda_kernels", "array_api"], autouse=True)
+def backend(request, library):
+    if request.param == "cuda_kernels":
+        pytest.importorskip("cupy", reason="CuPy, which launches the CUDA kernels, is not installed")
+    with use_backend(request.param):
+        yield request.param
 
 
 def batch(dtype=np.float32, height=131, width=203):
@@ -133,7 +135,8 @@ def test_results_are_numpys(library, mode, subsampling):
     choices, wrt = {**mode, "subsampling": subsampling}, WRT
     if subsampling == "gray":
         image, choices, wrt = image[:, 0], {**mode, "channel_axis": None}, WRT[:3]
-    want, vjp = diff_jpeg_coding_vjp(image, *rest, wrt=wrt, **choices)
+    with use_backend("numpy_strips"):
+        want, vjp = diff_jpeg_coding_vjp(image, *rest, wrt=wrt, **choices)
     given = library.array(image)
     got, their_vjp = diff_jpeg_coding_vjp(given, *map(library.array, rest), wrt=wrt, **choices)
     if "arithmetic" in mode:
@@ -145,6 +148,29 @@ def test_results_are_numpys(library, mode, subsampling):
         theirs = library.numpy(getattr(their_vjp(library.array(want) - given), name))
         assert theirs.shape == g.shape
         difference = np.abs(theirs - g) / np.abs(g).max()
+        assert (difference > 1e-6).mean() <= (0 if "arithmetic" in mode else 1e-2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_encode_and_decode_are_numpys(library, mode):
+    image, rest = batch(np.float64), parameters(np.float64)
+    image = image if "arithmetic" in mode else image + 0.1234567
+    with use_backend("numpy_strips"):
+        want, encode_vjp = jpeg_encode_vjp(image, *rest, wrt=WRT, **mode)
+        decoded, decode_vjp = jpeg_decode_vjp(want, **mode)
+        halves = decode_vjp(image)
+        gradients = encode_vjp(halves.coefficients)
+    got, their_encode_vjp = jpeg_encode_vjp(library.array(image), *map(library.array, rest), wrt=WRT, **mode)
+    on_device = want._replace(**{name: library.array(getattr(want, name)) for name in want._fields[:5]})
+    their_decoded, their_decode_vjp = jpeg_decode_vjp(on_device, **mode)
+    their_halves = their_decode_vjp(library.array(image))
+    theirs = their_encode_vjp(their_halves.coefficients)
+    pairs = [*zip(got[:5], want[:5], strict=True), (their_decoded, decoded)]
+    pairs += zip(their_halves.coefficients[:5], halves.coefficients[:5], strict=True)
+    pairs += [(getattr(theirs, name), getattr(gradients, name)) for name in WRT]
+    for a, b in pairs:
+        assert a.shape == b.shape
+        difference = np.abs(library.numpy(a) - b) / np.abs(b).max()
         assert (difference > 1e-6).mean() <= (0 if "arithmetic" in mode else 1e-2)
 
 
@@ -168,9 +194,9 @@ def test_libjpeg_arithmetic_is_pillows_whatever_the_precision(library, subsampli
 
 @pytest.mark.parametrize("mode", MODES)
 def test_on_the_callers_stream_without_waiting_for_it(library, mode):
-    image, rest = library.array(batch()), [library.array(each) for each in parameters(np.float32)]
-    function = pyjpegdiff.diff_jpeg_coding_vjp
-    want = [library.numpy(each) for each in pulled(function, image, rest, **mode)]
+    image, rest = library.array(batch()), [library.array(x) for x in parameters(np.float32)]
+    function = diff_jpeg_coding_vjp
+    want = [library.numpy(x) for x in pulled(function, image, rest, **mode)]
     diff_jpeg_coding(image, 50, **mode)  # sends what a number and default tables need
     library.wait()
     stream = library.new_stream()
@@ -195,26 +221,26 @@ def test_torch_sees_no_synchronization(library, mode):
     for attempt in range(2):
         library.torch.cuda.set_sync_debug_mode("error" if attempt else "default")
         try:
-            pyjpegdiff.diff_jpeg_coding(image, 50, **mode).square().mean().backward()
+            diff_jpeg_coding(image, 50, **mode).square().mean().backward()
         finally:
             library.torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_captured_in_a_graph(library, mode):
-    image, rest = library.array(batch()), [library.array(each) for each in parameters(np.float32)]
+    image, rest = library.array(batch()), [library.array(x) for x in parameters(np.float32)]
 
     def work():
-        return pulled(pyjpegdiff.diff_jpeg_coding_vjp, image, rest, **mode)
+        return pulled(diff_jpeg_coding_vjp, image, rest, **mode)
 
-    want = [library.numpy(each) for each in work()]
+    want = [library.numpy(x) for x in work()]
     for a, b in zip(library.captured(work), want, strict=True):
         np.testing.assert_array_equal(library.numpy(a), b)
 
 
 def test_results_are_the_same_every_time(library):
-    image, rest = library.array(batch()), [library.array(each) for each in parameters(np.float32)]
-    first, second = (pulled(pyjpegdiff.diff_jpeg_coding_vjp, image, rest, ste=True) for _ in range(2))
+    image, rest = library.array(batch()), [library.array(x) for x in parameters(np.float32)]
+    first, second = (pulled(diff_jpeg_coding_vjp, image, rest, ste=True) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(library.numpy(a), library.numpy(b))
 
@@ -251,10 +277,10 @@ def test_compiled(library, mode):
     library.torch.testing.assert_close(got, want)
 
 
-def test_memory_of_the_fused_kernels(library, request):
+def test_memory_of_the_cuda_kernels(library, backend):
     """Image, result, cotangent, gradient and residuals: at most six times the batch."""
-    if "fused" not in request.node.name:
-        pytest.skip("only fused kernels promise it")
+    if backend != "cuda_kernels":
+        pytest.skip("only the CUDA kernels promise it")
     image = library.array(np.repeat(batch(height=512, width=512), 8, 0))
     cotangent = image + 0
 

@@ -1,125 +1,109 @@
-"""Strips make the whole, however an image or a batch is cut."""
+"""How a batch is cut; that the strips make the whole is test_numpy_strips.py's."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from pyjpegdiff import codec
-from pyjpegdiff.arguments import SAMPLINGS
-from pyjpegdiff.backends import cuts, select, strips, whole
-from pyjpegdiff.lean import xp
-from pyjpegdiff.parameters import Parameters, prepare
-from pyjpegdiff.spec import Spec, Wanted
+from pyjpegdiff.backends.strips import GROUP, Cutting, cut, edge_rows, plane_rows, process
+from pyjpegdiff.numpy_namespace import xp
+from pyjpegdiff.parameters import color_operands
+from pyjpegdiff.spec import Operands, Spec
 from pyjpegdiff.stages.color import MATRIX, OFFSET
-from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
-from tests.photos import photo
+from pyjpegdiff.stages.sampling import padded_size
+from tests.samples import SAMPLINGS
 
-
-def operands_of(spec, quality, dtype):
-    tables = tuple(np.array(table, dtype) for table in (LUMINANCE, CHROMINANCE))
-    color = (np.array(MATRIX, dtype), np.array(OFFSET, dtype))
-    if spec.sampling is None:
-        return prepare(xp, spec, Parameters(quality, tables[:1], None, None))
-    return prepare(xp, spec, Parameters(quality, tables, *color))
-
-
-def both(spec, operands, image, cotangent, wanted):
-    for backend in (whole, strips):
-        coded, residuals = backend.code(xp, spec, operands, image, wanted)
-        assert backend.code(xp, spec, operands, image, Wanted(False, False, False))[1] == ()
-        of_color = image if wanted.color else None
-        pulled = backend.code_vjp(xp, spec, operands, of_color, residuals, cotangent, wanted)
-        yield coded, residuals, pulled
-
-
-SPECS = st.builds(
-    Spec,
-    hard=st.booleans(),
-    rounding=st.just("cubic"),
-    flooring=st.just("identity"),
-    sampling=st.sampled_from([*SAMPLINGS.values(), None]),
-)
+NO_COLOR = Operands((np.ones((8, 8)), np.ones((8, 8))), None, None, None, None)
 
 
 @given(
-    spec=SPECS,
-    exact=st.booleans(),
-    seed=st.integers(0, 999),
-    leading=st.sampled_from([(), (1,), (5,), (2, 3), (0,)]),
-    height=st.integers(1, 70),
-    width=st.integers(1, 40),
-    area=st.sampled_from([1, 700, 2000, 2**15]),
-    by_sample=st.booleans(),
-    wanted=st.builds(Wanted, st.booleans(), st.booleans(), st.booleans()).filter(any),
+    count=st.integers(0, 9),
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    area=st.sampled_from([1, 700, 2**16]),
+    sampling=st.sampled_from(list(SAMPLINGS.values())),
 )
-def test_strips_make_the_whole(spec, exact, seed, leading, height, width, area, by_sample, wanted):
-    if spec.sampling is None or exact:
-        wanted = wanted._replace(color=False)
-    assume(any(wanted))
-    if exact:
-        spec = Spec(True, spec.rounding, spec.flooring, spec.sampling, True)
-    rng = np.random.default_rng(seed)
-    image = np.round(rng.uniform(0, 255, (*leading, 1 if spec.sampling is None else 3, height, width)))
-    operands = operands_of(spec, rng.uniform(10, 90, leading if by_sample else ()), np.float64)
-    cotangent = rng.standard_normal(image.shape)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuts, "AREA", area)
-        (coded, residuals, pulled), (again, residuals_again, pulled_again) = both(
-            spec, operands, image, cotangent, wanted
-        )
-    if not exact:
-        u = residuals[: len(spec.samplings)]
-        # Next to a tie or a bound the last bit decides, and either is right.
-        assume(all(np.abs(a - np.floor(a) - 0.5).min(initial=1) > 1e-9 for a in u))
-        assume(np.abs(np.concatenate([coded.ravel(), coded.ravel() - 255])).min(initial=1) > 1e-9 or spec.hard)
-    tolerance = 0 if exact else 1e-9
-    np.testing.assert_allclose(again, coded, rtol=0, atol=tolerance)
-    for a, b in zip(residuals_again, residuals, strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=0, atol=tolerance)
-    assert (pulled_again.image is None) == (not wanted.image)
-    if wanted.image:
-        np.testing.assert_allclose(pulled_again.image, pulled.image, rtol=0, atol=1e-9)
-    flat, flat_again = ((*pull.operands.steps, *pull.operands[1:]) for pull in (pulled, pulled_again))
-    for a, b in zip(flat_again, flat, strict=True):
-        assert (a is None) == (b is None)
-        if a is not None:
-            assert a.shape == b.shape
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-7)
+def test_every_pixel_is_in_one_strip(count, height, width, area, sampling):
+    spec = Spec(True, "cubic", "identity", sampling)
+    strips = cut(spec, Cutting(area), NO_COLOR, (count,), (count, 3, height, width))
+    seen = np.zeros((count, height), int)
+    for strip in strips:
+        seen[strip.samples, strip.rows] += 1
+        assert strip.rows.start % GROUP == 0
+        samples = strip.samples.stop - strip.samples.start
+        # One of: several whole samples, or a strip of one.
+        assert samples == 1 or strip.rows == slice(0, height)
+        assert samples * (strip.rows.stop - strip.rows.start) * width <= max(area, GROUP * width)
+    assert (seen == 1).all()
 
 
-def blocks_without_ties(image):
-    """Of luma and chroma in 4:2:0, where no sample's rounding is next to a tie, as planes of truth values."""
-    shift = np.array([0, 0, 0]) + codec.COLOR_BIAS
-    planes = np.einsum("ij,jhw->ihw", np.array(MATRIX), image.astype(np.float64)) + shift[:, None, None]
-    near = np.abs(planes - np.round(planes)) < 2.0**-14  # 256 in float32, eight times over
-    luma = near[:1].reshape(1, image.shape[1] // 8, 8, -1, 8).any((2, 4))
-    chroma = near[1:].reshape(2, image.shape[1] // 16, 16, -1, 16).any((2, 4))
-    return [~np.kron(blocks, np.ones((8, 8), bool)) for blocks in (luma, chroma)]
+@given(height=st.integers(1, 90), sampling=st.sampled_from(list(SAMPLINGS.values())))
+def test_every_row_of_a_plane_belongs_to_one_strip(height, sampling):
+    spec = Spec(True, "cubic", "identity", sampling)
+    strips = cut(spec, Cutting(1), NO_COLOR, (1,), (1, 3, height, 8))
+    for factors in spec.samplings:
+        seen = np.zeros(padded_size((height, 8), factors)[0], int)
+        for strip in strips:
+            seen[plane_rows(factors, strip.rows)] += 1
+        assert (seen == 1).all()
 
 
-@pytest.mark.parametrize("hard", [False, True])
-def test_in_float32_only_what_is_next_to_a_tie_or_a_bound_differs(hard):
-    spec = Spec(hard, "cubic", "identity")
-    image = np.moveaxis(photo("astronaut"), -1, 0).astype(np.float32)
-    operands = operands_of(spec, np.float32(50), np.float32)
-    cotangent = np.random.default_rng(0).standard_normal(image.shape).astype(np.float32)
-    (coded, residuals, pulled), (again, residuals_again, pulled_again) = both(
-        spec, operands, image, cotangent, Wanted(True, True, False)
-    )
-    settled = blocks_without_ties(image) if hard else [np.array(True)] * 2
-    for a, b, sure in zip(residuals[:2], residuals_again[:2], settled, strict=True):
-        # Samples next to a tie may fall either way before the DCT, and move their block's coefficients.
-        assert sure.mean() > 0.5
-        assert np.all(np.isclose(a, b, rtol=0, atol=1e-3) | ~sure)
-    # Few ties do fall the other way, and few samples are next to one themselves.
-    assert (np.abs(coded - again) > 1e-2).mean() <= 1e-3
-    assert (np.abs(pulled.image - pulled_again.image) > 1e-3).mean() <= 1e-2
-
-
-def test_numpy_goes_by_strips_and_others_whole():
-    strict = pytest.importorskip("array_api_strict")
+def test_strips_are_twice_as_large_where_threads_are_worth_it():
     spec = Spec(True, "cubic", "identity")
-    assert select(xp, spec, np.zeros(1)) is strips
-    assert select(strict, spec, strict.zeros(1)) is whole
+    operands, shape = NO_COLOR, (1, 3, 64, 16)
+    heights = [
+        [strip.rows.stop - strip.rows.start for strip in cut(spec, Cutting(256, thread_area), operands, (1,), shape)]
+        for thread_area in (64 * 16, 64 * 16 // 2)
+    ]
+    assert heights == [[16] * 4, [32] * 2]
+
+
+def test_every_strip_has_the_operands_of_its_samples():
+    rng = np.random.default_rng(0)
+    spec = Spec(True, "cubic", "identity")
+    steps = rng.uniform(1, 9, (2, 1, 8, 8)), rng.uniform(1, 9, (8, 8))
+    color = color_operands(xp, np.array(MATRIX) + rng.uniform(0, 0.1, (3, 3, 3)), np.array(OFFSET))
+    operands = color._replace(steps=steps)
+    strips = cut(spec, Cutting(1), operands, (2, 3), (6, 3, 8, 24))
+    assert len(strips) == 6
+    for index, strip in enumerate(strips):
+        assert strip.samples == slice(index, index + 1)
+        luma, chroma = strip.operands.steps
+        np.testing.assert_array_equal(luma, np.tile(steps[0][index // 3], (1, 1, 3)))
+        # Half as wide, in whole blocks.
+        np.testing.assert_array_equal(chroma, np.tile(steps[1], (1, 2)))
+        np.testing.assert_array_equal(strip.operands.matrix, operands.matrix[index % 3][None])
+        np.testing.assert_array_equal(strip.operands.inverse, operands.inverse[index % 3][None])
+        np.testing.assert_array_equal(np.broadcast_to(strip.operands.shift, (1, 3)), operands.shift[None])
+
+
+@pytest.mark.parametrize("sampling", [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("area", [1, 2**16])
+def test_each_strip_is_consumed_with_the_rows_beside_it(sampling, area):
+    spec, shape = Spec(True, "cubic", "identity", sampling), (2, 3, 40, 8)
+    cutting = Cutting(area, 2**30)
+    strips = cut(spec, cutting, NO_COLOR, (2,), shape)
+    rows = np.arange(2 * 40.0).reshape(2, 1, 40, 1)
+
+    def consume(strip, planes, beside):
+        assert planes[1].shape[-2] == strip.rows.stop - strip.rows.start
+        return [None if row is None else float(row[0, 0, 0, 0]) for row in beside]
+
+    beside = process(spec, cutting, strips, shape, lambda strip: (rows, rows[strip.samples, :, strip.rows]), consume)
+    if sampling[0] == 1 or area > 1:
+        assert beside == [[None, None]] * len(strips)
+    else:
+        assert beside == [
+            [None, 16], [15, 32], [31, None],
+            [None, 56], [55, 72], [71, None],
+        ]  # fmt: skip
+
+
+def test_edges_do_not_hold_their_planes_in_memory():
+    planes = (np.zeros((1, 1, 16, 16)), np.arange(2 * 64.0).reshape(1, 2, 8, 8))
+    above, below = edge_rows(planes)
+    np.testing.assert_array_equal(above, planes[1][..., :1, :])
+    np.testing.assert_array_equal(below, planes[1][..., -1:, :])
+    assert not np.shares_memory(above, planes[-1])
+    assert not np.shares_memory(below, planes[-1])
+    assert edge_rows(()) == (None, None)

@@ -10,10 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, get_num_threads, set_num_threads
-from pyjpegdiff.arguments import SAMPLINGS
-from pyjpegdiff.backends import cuts, threads
+from pyjpegdiff.backends import register, threads, use_backend
+from pyjpegdiff.backends.numpy_strips import NumPyStrips
+from pyjpegdiff.backends.strips import Cutting
+from pyjpegdiff.results import CodingGradients
+from tests.samples import SAMPLINGS
 
-ALL = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c", "color_matrix", "color_offset")
+
+class ManyThreads(NumPyStrips):
+    """Every strip is worth a thread."""
+
+    name = "many_threads"
+    automatic = False
+
+    def __init__(self):
+        super().__init__(Cutting(area=512, thread_area=1))
+
+
+register(ManyThreads())
+PROGRAM = """
+import numpy as np
+from pyjpegdiff import backends, diff_jpeg_coding, set_num_threads
+from pyjpegdiff.backends.numpy_strips import NumPyStrips
+from pyjpegdiff.backends.strips import Cutting
+backends.register(NumPyStrips(Cutting(512, 512)))
+image = np.random.default_rng(0).uniform(0, 255, (3, 96, 64))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -23,25 +45,23 @@ def _as_before():
 
 
 def coded(image, count, **choices):
-    """Result and all gradients, with every piece of the image worth a thread."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuts, "SHARE", 1)
-        patch.setattr(cuts, "AREA", 512)
-        set_num_threads(count)
-        result, vjp = diff_jpeg_coding_vjp(image, 60, ste=True, wrt=ALL, **choices)
+    """Result and all gradients, with every strip of the image worth a thread."""
+    set_num_threads(count)
+    with use_backend("many_threads"):
+        result, vjp = diff_jpeg_coding_vjp(image, 60, ste=True, wrt=CodingGradients._fields, **choices)
         return result, *vjp(result - image)
 
 
 @given(
     seed=st.integers(0, 99),
-    leading=st.sampled_from([(), (3,), (2, 2)]),
+    batch_shape=st.sampled_from([(), (3,), (2, 2)]),
     height=st.integers(1, 90),
     width=st.integers(1, 40),
     count=st.integers(2, 5),
     subsampling=st.sampled_from(list(SAMPLINGS)),
 )
-def test_results_do_not_depend_on_the_number_of_threads(seed, leading, height, width, count, subsampling):
-    image = np.random.default_rng(seed).uniform(0, 255, (*leading, 3, height, width)).astype(np.float32)
+def test_results_do_not_depend_on_the_number_of_threads(seed, batch_shape, height, width, count, subsampling):
+    image = np.random.default_rng(seed).uniform(0, 255, (*batch_shape, 3, height, width)).astype(np.float32)
     for one, several in zip(
         coded(image, 1, subsampling=subsampling), coded(image, count, subsampling=subsampling), strict=True
     ):
@@ -51,24 +71,22 @@ def test_results_do_not_depend_on_the_number_of_threads(seed, leading, height, w
 def test_calls_from_many_threads_at_once():
     images = np.random.default_rng(0).uniform(0, 255, (8, 3, 80, 64))
     expected = [coded(image, 1) for image in images]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuts, "SHARE", 1)
-        patch.setattr(cuts, "AREA", 512)
-        set_num_threads(3)
-        with ThreadPoolExecutor(8) as pool:
-            got = list(pool.map(lambda image: diff_jpeg_coding(image, 60, ste=True), images))
+    set_num_threads(3)
+
+    def call(image):
+        with use_backend("many_threads"):
+            return diff_jpeg_coding(image, 60, ste=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(call, images))
     for (image, *_), again in zip(expected, got, strict=True):
         np.testing.assert_array_equal(again, image)
 
 
 def test_a_forked_process_can_go_on():
     program = """
-import multiprocessing, numpy as np
-from pyjpegdiff import diff_jpeg_coding, set_num_threads
-from pyjpegdiff.backends import cuts
-cuts.SHARE = cuts.AREA = 512
+import multiprocessing
 set_num_threads(2)
-image = np.random.default_rng(0).uniform(0, 255, (3, 96, 64))
 here = diff_jpeg_coding(image, 50, ste=True)
 def child(queue):
     queue.put(diff_jpeg_coding(image, 50, ste=True))
@@ -82,7 +100,9 @@ assert process.exitcode == 0
 """
     if sys.platform == "win32":
         pytest.skip("no fork on Windows")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM + program], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -106,53 +126,55 @@ def test_work_keeps_its_errors_and_the_callers_errstate():
         threads.spread(broken, range(3), 3)
 
 
-@pytest.mark.parametrize("wrong", [0, -1])
+def test_counts_of_numpy():
+    set_num_threads(np.int64(2))
+    assert get_num_threads() == 2
+    assert type(get_num_threads()) is int
+
+
+@pytest.mark.parametrize("wrong", [0, -1, np.int32(-1)])
 def test_wrong_counts(wrong):
     with pytest.raises(ValueError, match=f"count must be an int of 1 or more, or None, got {wrong}"):
         set_num_threads(wrong)
 
 
-@pytest.mark.parametrize("wrong", [True, 2.0, "2"])
+@pytest.mark.parametrize("wrong", [True, np.True_, 2.0, np.float64(2), "2"])
 def test_counts_of_a_wrong_type(wrong):
     with pytest.raises(TypeError, match="count must be an int"):
         set_num_threads(wrong)
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 16])
-@pytest.mark.parametrize(("asked", "limit"), [("1", 1), ("2,4", 2), ("8", 8), ("", 99), ("x", 99), ("0", 99)])
-def test_by_default_as_many_as_cpus_and_environment_allow(monkeypatch, cpus, asked, limit):
+@pytest.mark.parametrize(("variable", "limit"), [("1", 1), ("2,4", 2), ("8", 8), ("", 99), ("x", 99), ("0", 99)])
+def test_by_default_as_many_as_cpus_and_environment_allow(monkeypatch, cpus, variable, limit):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cpus)), raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert get_num_threads() == min(cpus, limit, 4)
 
 
 def test_where_no_thread_can_be_started_the_caller_does_it_all():
     """At the interpreter's end."""
     program = """
-import atexit, numpy as np
-from pyjpegdiff import diff_jpeg_coding, set_num_threads
-from pyjpegdiff.backends import cuts
-cuts.SHARE = cuts.AREA = 512
+import atexit
 set_num_threads(3)
-image = np.random.default_rng(0).uniform(0, 255, (3, 96, 64))
 expected = diff_jpeg_coding(image, 50, ste=True)
 atexit.register(lambda: print(np.array_equal(diff_jpeg_coding(image, 50, ste=True), expected)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM + program], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.stdout.strip(), done.stderr) == ("True", "")
 
 
-def test_a_surrogate_of_the_callers_own_meets_one_thread():
+def test_a_rounding_surrogate_of_the_caller_meets_one_thread():
     seen = set()
 
     def value(u):
         seen.add(threading.get_ident())
         return np.round(u)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuts, "SHARE", 1)
-        patch.setattr(cuts, "AREA", 512)
-        set_num_threads(4)
+    set_num_threads(4)
+    with use_backend("many_threads"):
         diff_jpeg_coding(np.zeros((3, 96, 64)), 50, rounding=(value, np.ones_like))
     assert seen == {threading.get_ident()}
 
@@ -166,21 +188,31 @@ def test_a_limit_holds_within_and_in_this_thread_alone():
     assert get_num_threads() == 3
 
 
-def test_tensors_heed_the_threads_of_torch(monkeypatch):
+class Recording(ManyThreads):
+    """Notes how many threads each call may take."""
+
+    name = "recording"
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, *arguments):
+        self.seen.append(get_num_threads())
+        return super().forward(*arguments)
+
+
+def test_tensors_heed_the_threads_of_torch():
     torch = pytest.importorskip("torch")
-    seen = []
-    spread = threads.spread
-    monkeypatch.setattr(cuts.threads, "spread", lambda *given: seen.append(given[-1]) or spread(*given))
-    monkeypatch.setattr(cuts, "SHARE", 1)
-    monkeypatch.setattr(cuts, "AREA", 512)
+    backend = Recording()
+    register(backend)
     set_num_threads(4)
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
-        diff_jpeg_coding(torch.zeros(3, 96, 64), 50)
-        assert max(seen) == 1
-        torch.set_num_threads(3)
-        diff_jpeg_coding(torch.zeros(3, 96, 64), 50)
-        assert max(seen) == 3
+        with use_backend("recording"):
+            for count in (1, 3, 8):
+                torch.set_num_threads(count)
+                diff_jpeg_coding(torch.zeros(3, 96, 64), 50)
     finally:
         torch.set_num_threads(before)
+    assert backend.seen == [1, 3, 4]

@@ -19,7 +19,7 @@ def test_mix_is_the_matrix_of_a_pixel():
     np.testing.assert_allclose(color.mix(np, matrix, shift, planes), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_mix_takes_a_matrix_a_sample():
+def test_mix_takes_a_matrix_per_sample():
     matrix, shift, planes = RNG.normal(size=(4, 3, 3)), RNG.normal(size=(4, 3)), RNG.normal(size=(4, 3, 5, 6))
     batch = color.mix(np, matrix, shift, planes)
     for index in range(4):
@@ -36,8 +36,8 @@ def test_mix_adjoint():
     )
 
 
-@pytest.mark.parametrize("leading", [(), (2,), (1,)])
-def test_mix_vjp_parameters(leading):
+@pytest.mark.parametrize("batch_shape", [(), (2,), (1,)])
+def test_mix_vjp_parameters(batch_shape):
     planes = RNG.normal(size=(2, 3, 4, 5))
 
     def mix(matrix, shift):
@@ -46,8 +46,8 @@ def test_mix_vjp_parameters(leading):
 
         return color.mix(np, matrix, shift, planes), vjp
 
-    assert_vjp(mix, RNG.normal(size=(*leading, 3, 3)), RNG.normal(size=(3,)))
-    assert_vjp(mix, RNG.normal(size=(3, 3)), RNG.normal(size=(*leading, 3)))
+    assert_vjp(mix, RNG.normal(size=(*batch_shape, 3, 3)), RNG.normal(size=(3,)))
+    assert_vjp(mix, RNG.normal(size=(3, 3)), RNG.normal(size=(*batch_shape, 3)))
 
 
 def test_invert():

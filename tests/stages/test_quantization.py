@@ -34,7 +34,7 @@ def test_smooth_scale_is_whole_at_whole_qualities():
 def test_smooth_derivatives(quality, flooring):
     percent = 5000 / quality if quality < 50 else 200 - 2 * quality
     raw = (LUMA * z.scale(np, np.float64(quality), flooring, hard=False)[0] + 50) / 100
-    # Not across a floor's own jump, nor over the kink of the range limit.
+    # Not across the jump of a floor, nor over the kink of the clip.
     assume(1e-3 < percent % 1 < 1 - 1e-3 and ((raw % 1 > 1e-3) & (raw % 1 < 1 - 1e-3)).all())
 
     def steps(q, table):
@@ -50,7 +50,7 @@ def test_smooth_derivatives(quality, flooring):
     assert_vjp(steps, np.float64(quality), LUMA, step=1e-7, rtol=1e-5)
 
 
-def test_quality_in_an_array_is_limited_and_leaks():
+def test_quality_in_an_array_is_clipped_and_leaks():
     q = np.array([-3.0, 0.5, 1, 100, 120])
     value, slope = z.scale(np, q, "identity", hard=True)
     np.testing.assert_array_equal(value, [5000, 5000, 5000, 0, 0])
@@ -72,11 +72,13 @@ def test_default_flooring_has_a_gradient_where_the_cubics_vanishes(quality):
     assert (derivative != 0).all()
 
 
-@given(seed=st.integers(0, 99), leading=st.sampled_from([(), (2,), (2, 3)]), own=st.sampled_from([(), (3,), (1, 3)]))
-def test_steps_vjp_sums_over_broadcast_axes(seed, leading, own):
+@given(
+    seed=st.integers(0, 99), of_scale=st.sampled_from([(), (2,), (2, 3)]), of_table=st.sampled_from([(), (3,), (1, 3)])
+)
+def test_steps_vjp_sums_over_broadcast_axes(seed, of_scale, of_table):
     rng = np.random.default_rng(seed)
-    table = rng.uniform(5, 90, (*own, 8, 8))
-    scale = rng.uniform(20, 300, leading if leading != (2,) else ())
+    table = rng.uniform(5, 90, (*of_table, 8, 8))
+    scale = rng.uniform(20, 300, of_scale if of_scale != (2,) else ())
 
     def steps(t, s):
         value, derivative = z.steps(np, t, s, "identity", hard=False)
@@ -93,7 +95,7 @@ def test_divide_and_multiply_meet_their_step():
     np.testing.assert_allclose(z.multiply(np, got, steps), 1, rtol=1e-15)
 
 
-def test_steps_a_sample():
+def test_steps_per_sample():
     steps = np.random.default_rng(0).uniform(1, 9, (4, 8, 8))
     planes = np.random.default_rng(1).normal(size=(4, 2, 8, 16))
     got = z.multiply(np, planes, steps)

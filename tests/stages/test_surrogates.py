@@ -76,7 +76,7 @@ def test_floor_at_integers(name):
     np.testing.assert_array_equal(slope, {"cubic": 0.75, "identity": 1}[name])
 
 
-def test_own_pair_of_functions():
+def test_pair_of_functions_of_the_caller():
     value, derivative = rounding_surrogate((lambda x: 2 * x, lambda x: 0 * x + 2))
     np.testing.assert_array_equal(value(np, FRACTIONS), 2 * FRACTIONS)
     np.testing.assert_array_equal(derivative(np, FRACTIONS), 2)

@@ -23,7 +23,7 @@ HARD = [
     for real in ("float", "double")
     for sampling in (*SAMPLINGS.values(), None)
 ]
-EVERY = [
+COMBINATIONS = [
     *dict.fromkeys([*USUAL, *HARD]),
     *(Options("float", False, False, rounding, (2, 2)) for rounding in ROUNDINGS if rounding != "cubic"),
 ]
@@ -38,7 +38,7 @@ def macros(options):
     return [f"-D{name}={value}" for name, value in options.defines.items()]
 
 
-@pytest.mark.parametrize("options", EVERY, ids=label)
+@pytest.mark.parametrize("options", COMBINATIONS, ids=label)
 def test_nvcc(options, tmp_path):
     """Without a warning or spilled registers, and with room for at least two thread blocks at once."""
     nvcc = shutil.which("nvcc") or pytest.skip("nvcc is not installed")
@@ -79,7 +79,7 @@ def nvrtc():
     return pytest.skip("NVRTC is not installed")
 
 
-@pytest.mark.parametrize("options", EVERY, ids=label)
+@pytest.mark.parametrize("options", COMBINATIONS, ids=label)
 def test_nvrtc(options):
     """The text that CuPy is given, headers in place, by its options."""
     library = nvrtc()
@@ -113,7 +113,7 @@ def test_source_has_its_headers_in_place_once():
 def test_threads_and_tiles_are_those_of_the_source(tmp_path):
     """A compiler evaluates what the source says."""
     gxx = shutil.which("g++") or pytest.skip("g++ is not installed")
-    for options in EVERY:
+    for options in COMBINATIONS:
         text = "#define __device__\nstruct { unsigned x; } blockIdx, threadIdx;\n" + (FOLDER / "tile.cuh").read_text()
         rows, columns = options.tiles((1, 65)), options.tiles((17, 1))
         text += (

@@ -1,4 +1,4 @@
-"""What CuPy is asked to do, by a stand-in for it; and by CuPy itself as far as it goes without a GPU."""
+"""What CuPy is called for, by a stand-in for it; and by CuPy itself as far as it goes without a GPU."""
 
 import contextlib
 import importlib
@@ -83,12 +83,12 @@ def test_torchs_tensors_on_torchs_stream(stand_in, monkeypatch):
     assert inner[3:] == ["leave stream (0, 77)", "leave device 3"]
 
 
-def test_cupy_has_what_is_asked_of_it():
+def test_cupy_has_what_is_called_for():
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
     launch = importlib.import_module("pyjpegdiff.backends.cuda.launch")
     kernel = launch._kernel(OPTIONS, "code_vjp")
     assert (kernel.name, kernel.backend, kernel.code) == ("code_vjp", "nvrtc", source())
-    # Without a driver it says so, once it is asked to be current.
+    # Without a driver it says so, once it is to be current.
     with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError), launch._Borrowed(0, 0).stream():
         pass
     assert launch._argument(None) == 0

@@ -1,0 +1,155 @@
+"""Strips make the whole, however an image or a batch is cut."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyjpegdiff import diff_jpeg_coding_vjp, jpeg_decode_vjp, jpeg_encode_vjp
+from pyjpegdiff.backends import choose, get, register, use_backend
+from pyjpegdiff.backends.numpy_strips import NumPyStrips
+from pyjpegdiff.backends.strips import Cutting
+from pyjpegdiff.numpy_namespace import xp
+from pyjpegdiff.operations import CODE, OPERATIONS
+from pyjpegdiff.results import CodingGradients
+from pyjpegdiff.spec import Spec
+from tests.backends.comparison import CHOICES, assert_same, blocks_without_ties, drawn_problem
+from tests.photos import photo
+from tests.samples import MODES, default_parameters, photo_like, problem, spec_of
+
+
+class SmallStrips(NumPyStrips):
+    """Cut small, with as many threads as may be."""
+
+    name = "small_strips"
+    automatic = False
+
+    def __init__(self):
+        super().__init__(Cutting(area=700, thread_area=1))
+
+
+register(SmallStrips())
+
+
+@given(**CHOICES, height=st.integers(1, 70), width=st.integers(1, 40), area=st.sampled_from([1, 700, 2000, 2**15]))
+def test_strips_make_the_whole(operation, mode, sampling, batch_shape, seed, height, width, area):
+    rng = np.random.default_rng(seed)
+    case, needs = drawn_problem(rng, operation, mode, sampling, batch_shape, (height, width))
+    assert_same(case, NumPyStrips(Cutting(area, 2**30)), needs, rng)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+@given(
+    axis=st.sampled_from([-3, -1, -4, None]),
+    seed=st.integers(0, 99),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    white=st.sampled_from([255, 1, 65535]),
+    parameter_dtype=st.sampled_from(["float16", "float32", "float64", "int32"]),
+)
+def test_every_dtype_and_layout_to_the_bit_in_libjpeg_arithmetic(
+    operation, dtype, axis, seed, height, width, white, parameter_dtype
+):
+    rng = np.random.default_rng(seed)
+    # What a dtype cannot hold: 65535 in 8 bits or 16 bits of floating point, 0..1 in integers.
+    white = {"uint8": 255, "uint16": 65535, "float16": min(white, 255), "float32": white}[dtype]
+    sampling = None if axis is None else (2, 2)
+    case = problem(
+        rng, operation, spec_of(MODES[2], sampling), (height, width), (2,), channel_axis=axis, white=white,
+        dtype="int16" if operation.name == "decode" and dtype.startswith("uint") else dtype, whole=white == 255,
+        parameter_dtype=parameter_dtype,
+    )  # fmt: skip
+    backend = NumPyStrips(Cutting(700, 1))
+    outputs, residuals = case.forward("array_api")
+    again, kept = case.forward(backend)
+    for a, b in zip((*again, *kept), (*outputs, *residuals), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_array_equal(a, b)
+    g = case.cotangents(rng, outputs, size=255 / white / 1000)  # so that sums fit into 16 bits
+    for a, b in zip(case.vjp(backend, kept, g), case.vjp("array_api", residuals, g), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        # A cotangent meets products and sums of a few thousand terms in float32, and is rounded to its dtype.
+        eps = max(2.0**-10 if a.dtype == np.float16 else 0, 1e-4)
+        np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=eps, atol=eps * np.abs(b).max(initial=0))
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_in_float32_only_what_is_next_to_a_tie_or_a_bound_differs(hard):
+    image = np.moveaxis(photo("astronaut"), -1, 0).astype(np.float32)
+    rng = np.random.default_rng(0)
+    case = problem(rng, CODE, Spec(hard, "cubic", "identity"), image.shape[1:], dtype="float32", quality=50)
+    case = case._replace(inputs=(image, np.array(50, np.float32), *default_parameters()))
+    needs = (True, True, True, True, False, False)
+    cotangent = (rng.standard_normal(image.shape).astype(np.float32),)
+    (coded,), residuals = case.forward("array_api", needs)
+    (again,), residuals_again = case.forward("numpy_strips", needs)
+    settled = blocks_without_ties(image) if hard else [np.array(True)] * 2
+    for a, b, sure in zip(residuals[:2], residuals_again[:2], settled, strict=True):
+        # Samples next to a tie may fall either way before the DCT, and move their block's coefficients.
+        assert sure.mean() > 0.5
+        assert np.all(np.isclose(a, b, rtol=0, atol=1e-3) | ~sure)
+    # Few ties do fall the other way, and few samples are next to one themselves.
+    assert (np.abs(coded - again) > 1e-2).mean() <= 1e-3
+    pulled, pulled_again = (
+        case.vjp(name, kept, cotangent, needs)[0]
+        for name, kept in (("array_api", residuals), ("numpy_strips", residuals_again))
+    )
+    assert (np.abs(pulled - pulled_again) > 1e-3).mean() <= 1e-2
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((2, 3, 50, 37), -3), ((2, 50, 37, 3), -1), ((3, 2, 50, 37), 0), ((2, 50, 37), None)]
+)
+def test_public_functions_by_strips_of_any_size(mode, shape, axis):
+    image = photo_like(np.random.default_rng(0), shape)
+    wrt = CodingGradients._fields if axis is not None else CodingGradients._fields[:3]
+
+    def results():
+        coded, vjp = diff_jpeg_coding_vjp(image, 60, wrt=wrt, channel_axis=axis, **mode)
+        coefficients, encode_vjp = jpeg_encode_vjp(image, 60, wrt=wrt, channel_axis=axis, **mode)
+        decoded, decode_vjp = jpeg_decode_vjp(coefficients, channel_axis=axis, **mode)
+        halves = decode_vjp(image).coefficients
+        return [coded, decoded, *vjp(image), *encode_vjp(halves), *coefficients[:5], *halves[:5]]
+
+    want = results()
+    with use_backend("small_strips"):
+        got = results()
+    for a, b in zip(got, want, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("axis", [-3, -1])
+@pytest.mark.parametrize("backend", ["numpy_strips", "small_strips"])
+def test_results_are_contiguous_in_the_callers_order_of_axes(backend, axis):
+    image = photo_like(np.random.default_rng(0), (2, 3, 40, 30) if axis == -3 else (2, 40, 30, 3), np.uint8)
+    with use_backend(backend):
+        coded, vjp = diff_jpeg_coding_vjp(image, 60, channel_axis=axis)
+        pulled = vjp(coded).image_rgb
+    assert coded.shape == pulled.shape == image.shape
+    assert coded.flags.c_contiguous
+    assert pulled.flags.c_contiguous
+
+
+def test_numpy_goes_by_strips_and_others_whole():
+    strict = pytest.importorskip("array_api_strict")
+    spec = Spec(True, "cubic", "identity")
+    assert choose(spec, xp, "cpu") == "numpy_strips"
+    assert choose(spec, strict, strict.Device("CPU_DEVICE")) == "array_api"
+
+
+def test_it_serves_arrays_in_the_hosts_memory():
+    backend, named = get("numpy_strips"), Spec(False, "cubic", "cubic")
+    functions = Spec(False, (np.round, np.ones_like), "cubic")
+    assert backend.is_available()
+    assert backend.supports(named, xp, "cpu")
+    assert backend.supports(functions, xp, "cpu")
+    torch = pytest.importorskip("torch")
+    namespace = pytest.importorskip("array_api_compat.torch")
+    assert backend.supports(named, namespace, torch.device("cpu"))
+    assert not backend.supports(named, namespace, torch.device("cuda"))
+    # A surrogate of the caller expects tensors.
+    assert not backend.supports(functions, namespace, torch.device("cpu"))
