@@ -29,7 +29,9 @@ def namespace(array: Any) -> Namespace:
 
 def device(array: Array) -> Any:
     """The device of an array, of libraries too whose arrays have no such attribute."""
-    return array.device if isinstance(array, np.ndarray) else device_of(array)
+    # array-api-compat is asked last: torch's compiler warns of what it keeps in a cache.
+    found = getattr(array, "device", None)
+    return device_of(array) if found is None or callable(found) else found
 
 
 def is_remote(xp: Namespace, device: Any) -> bool:
@@ -44,11 +46,15 @@ def is_remote(xp: Namespace, device: Any) -> bool:
 
 def result_dtype(xp: Namespace, dtype: Any) -> str:
     """Name of the dtype of a result or a cotangent: that of its argument, float32 for integers."""
-    if xp.isdtype(dtype, "integral"):
-        return "float32"
-    # NumPy's dtypes have a name, also where they are not in native byte order; torch's print as "torch.float32".
-    name: str = dtype.name if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2]
-    return name
+    if isinstance(dtype, np.dtype):
+        return _result_dtype_of_numpy(dtype)
+    return "float32" if xp.isdtype(dtype, "integral") else str(dtype).rpartition(".")[2]  # torch's print with its name
+
+
+@functools.cache
+def _result_dtype_of_numpy(dtype: "np.dtype[Any]") -> str:
+    # Asked for every argument of every call, and slow to answer. A name has no byte order.
+    return "float32" if np.isdtype(dtype, "integral") else dtype.name
 
 
 def to_dtype(xp: Namespace, x: Array, name: str) -> Array:

@@ -4,6 +4,7 @@ Nothing here looks at the values of an array: that would synchronize a device an
 are checked for range.
 """
 
+import functools
 import math
 import operator
 from numbers import Integral, Real
@@ -32,10 +33,19 @@ def plain(name: str, value: object) -> None:
 
 def dtype(xp: Namespace, name: str, value: Array) -> None:
     """A dtype that can be computed with."""
-    if xp.isdtype(value.dtype, "integral"):
-        return
-    if not (xp.isdtype(value.dtype, "real floating") and xp.finfo(value.dtype).bits in (16, 32, 64)):
+    known = isinstance(value.dtype, np.dtype)
+    if not (_numpy_computes(value.dtype) if known else _computes(xp, value.dtype)):
         raise TypeError(f"{name} must have an integer or a floating dtype of 16 to 64 bits, got {value.dtype}")
+
+
+def _computes(xp: Any, dtype: Any) -> bool:
+    return xp.isdtype(dtype, "integral") or (xp.isdtype(dtype, "real floating") and xp.finfo(dtype).bits in (16, 32, 64))
+
+
+@functools.cache
+def _numpy_computes(dtype: "np.dtype[Any]") -> bool:
+    # Asked for every argument of every call, and slow to answer.
+    return _computes(np, dtype)
 
 
 def channels(shape: Shape, channel_axis: int | None) -> tuple[int | None, int]:
