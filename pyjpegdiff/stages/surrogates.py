@@ -108,7 +108,24 @@ def rounding_surrogate(rounding: Rounding) -> Surrogate:
     if isinstance(rounding, str):
         return ROUNDINGS[rounding]
     value, derivative = rounding
-    return Surrogate(lambda xp, x: value(x), lambda xp, x: derivative(x))
+    return Surrogate(_of_one_array("value", value), _of_one_array("derivative", derivative))
+
+
+def _of_one_array(role: str, function: Callable[[Array], Array]) -> Callable[[Namespace, Array], Array]:
+    """A function of the caller's, whose results might have any form."""
+
+    def checked(xp: Namespace, x: Array) -> Array:
+        result = function(x)
+        shape = getattr(result, "shape", None)
+        if shape is None or tuple(shape) != tuple(x.shape):
+            got = type(result).__name__ if shape is None else f"shape {tuple(shape)}"
+            raise ValueError(
+                f"rounding must be functions that return an array of their argument's shape: the {role} was given "
+                f"shape {tuple(x.shape)} and returned {got}"
+            )
+        return result
+
+    return checked
 
 
 def round_half_away(xp: Namespace, x: Array) -> Array:
