@@ -82,22 +82,31 @@ def library_of(name: str, value: Any) -> Library:
             f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), "
             f"got {checks.kind(value)}"
         )
-    if is_dask_array(value) or (is_jax_array(value) and _is_tracer(value)):
+    _refuse_without_values(name, value)
+    namespace = array_namespace(value)
+
+    def owns(other: object) -> bool:
+        return is_array_api_obj(other) and not _is_without_values(other) and array_namespace(other) is namespace
+
+    return Library(namespace, owns, checks.kind(value))
+
+
+def _is_without_values(value: Any) -> bool:
+    """Whether something is a Dask array, or one of JAX's tracers."""
+    if not is_jax_array(value):
+        return is_dask_array(value)
+    import jax
+
+    return isinstance(value, jax.core.Tracer)
+
+
+def _refuse_without_values(name: str, value: Any) -> None:
+    if _is_without_values(value):
         raise NotImplementedError(
             f"{name} is a {checks.kind(value)}: there is no adapter yet for Dask arrays and for JAX's tracers (inside "
             "jit, grad, vmap), and without one gradients would silently be wrong. Pass concrete arrays, and use the "
             "function that ends in _vjp for gradients"
         )
-    namespace = array_namespace(value)
-    return Library(
-        namespace, lambda other: is_array_api_obj(other) and array_namespace(other) is namespace, checks.kind(value)
-    )
-
-
-def _is_tracer(value: Any) -> bool:
-    import jax
-
-    return isinstance(value, jax.core.Tracer)
 
 
 # --- the two kinds of calls -------------------------------------------------------------------------------------------
@@ -172,7 +181,8 @@ def decoding(
     for name, value in (("cr", cr), ("steps_c", steps_c)) if gray else ():
         if value is not None:
             raise ValueError(
-                f"coefficients.{name} must be None where coefficients.cb is None (grayscale), got an array"
+                f"coefficients.{name} must be None where coefficients.cb is None (grayscale), got "
+                f"{checks.kind(value)}; color has all of cb, cr and steps_c"
             )
     if y.ndim < 4:
         raise ValueError(f"coefficients.y must have shape (..., rows, columns, 8, 8) of blocks, got {tuple(y.shape)}")
@@ -264,7 +274,7 @@ class _Parameters:
         if isinstance(value, (Real, list, tuple, str)) and not label_prefix:
             array = self._array_of_numbers(label, value)
         else:
-            _check_array(library, label, value, "" if label_prefix else "a number or ")
+            _check_array(library, label, value, "" if label_prefix else "an int, a float or ")
             array = value
         shape = checks.batch_axes(label, tuple(array.shape), CORE_SHAPES[name], self.batch_shape)
         if not unused:
@@ -281,7 +291,7 @@ class _Parameters:
 
     def _array_of_numbers(self, label: str, value: Any) -> Array:
         xp = self.library.xp
-        allowed = "a number, nested lists of numbers, or an array"
+        allowed = "an int, a float, nested lists of those, or an array"
         checks.numbers(label, value, allowed)
         if isinstance(value, Real):
             return xp.full((), float(value), dtype=self.dtype, device=self.device)
@@ -294,6 +304,7 @@ class _Parameters:
 def _check_array(library: Library, name: str, value: Any, alternative: str = "") -> None:
     """An array of the call's library, of a dtype to compute with."""
     if not library.owns(value):
+        _refuse_without_values(name, value)
         raise TypeError(f"{name} must be {alternative}a {library.noun}, got {checks.kind(value)}")
     checks.plain(name, value)
     checks.dtype(library.xp, name, value)

@@ -14,6 +14,7 @@ import numpy as np
 
 from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
 
+LARGEST = float(np.finfo(np.float32).max)
 NOT_PLAIN = (np.ma.MaskedArray, np.matrix, np.recarray)
 
 
@@ -39,7 +40,9 @@ def dtype(xp: Namespace, name: str, value: Array) -> None:
 
 
 def _computes(xp: Any, dtype: Any) -> bool:
-    return xp.isdtype(dtype, "integral") or (xp.isdtype(dtype, "real floating") and xp.finfo(dtype).bits in (16, 32, 64))
+    return xp.isdtype(dtype, "integral") or (
+        xp.isdtype(dtype, "real floating") and xp.finfo(dtype).bits in (16, 32, 64)
+    )
 
 
 @functools.cache
@@ -117,20 +120,21 @@ def data_range(value: object) -> float:
     """The value of white."""
     if value is None:
         return 255.0
-    white = number("data_range", value, "a number or None")
-    if not (math.isfinite(white) and white > 0):
+    white = number("data_range", value, "an int, a float or None")
+    if not (math.isfinite(white) and white > 0 and math.isfinite(255 / white)):
         raise ValueError(f"data_range must be positive and finite, got {white}")
     return white
 
 
-def number(name: str, value: object, allowed: str = "a number") -> float:
+def number(name: str, value: object, allowed: str) -> float:
     """A Python number, or NumPy's, as a float."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {kind(value)}")
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be finite, got a number of {len(str(value))} digits") from None
+        bounds = "in 1..100" if name == "jpeg_quality" else "finite"
+        raise ValueError(f"{name} must be {bounds}, got a number too large for a float") from None
 
 
 def numbers(name: str, value: Any, allowed: str) -> None:
@@ -138,15 +142,15 @@ def numbers(name: str, value: Any, allowed: str) -> None:
     if isinstance(value, (list, tuple)):
         for item in value:
             if not isinstance(item, (list, tuple, Real)):
-                raise TypeError(f"{name} must hold numbers where it is a list, got one with {kind(item)} in it")
+                raise TypeError(f"{name} must hold ints or floats where it is a list, got one with {kind(item)} in it")
             numbers(name, item, allowed)
         return
     one = number(name, value, allowed)
     if name == "jpeg_quality":
         if not 1 <= one <= 100:
             raise ValueError(f"jpeg_quality must be in 1..100, got {one:g}")
-    elif not math.isfinite(one):
-        raise ValueError(f"{name} must be finite, got {one}")
+    elif not abs(one) <= LARGEST:
+        raise ValueError(f"{name} must be finite in float32, got {one}")
 
 
 def axis(channel_axis: object) -> int:
