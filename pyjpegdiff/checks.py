@@ -172,7 +172,8 @@ def size(value: Any) -> Size:
     """Height and width of coefficients' image."""
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_index(n) for n in value)):
         raise TypeError(f"coefficients.size must be (height, width), got {value!r}")
-    height, width = value
+    # NumPy's integers would overflow in products; symbols of a compiler must stay what they are.
+    height, width = [int(n) if isinstance(n, (np.integer, np.ndarray)) else n for n in value]
     if height < 1 or width < 1:
         raise ValueError(f"coefficients.size must be at least (1, 1), got {value!r}")
     return height, width
