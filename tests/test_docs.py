@@ -32,3 +32,50 @@ def test_all_python_of_a_page_is_executed(page):
 def test_every_page_is_part_of_the_manual():
     assert len(PAGES) > 15
     assert all("_ext" not in page.parts for page in PAGES)
+
+
+# --- the tree of CONTRIBUTING -----------------------------------------------------------------------------------------
+
+
+def tree():
+    """(indentation, name) of what CONTRIBUTING.md lists, in order; several names may share a line."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (block,) = re.findall(r"^## Where things are\n+```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for line in block.splitlines():
+        # Names come first; two spaces, or the end, part them from what is said about them.
+        names = re.split(r" {2,}", line.strip())[0]
+        if re.fullmatch(r"[\w./]+(, [\w./]+)*", names):
+            for name in names.split(", "):
+                yield len(line) - len(line.lstrip()), name
+
+
+def listed():
+    """Paths of the files and folders of the tree, and those folders whose files it lists."""
+    paths, folders, listing = set(), [(-1, ROOT)], set()
+    for indent, name in tree():
+        while folders[-1][0] >= indent:
+            folders.pop()
+        path = folders[-1][1] / name
+        if indent:
+            listing.add(folders[-1][1])
+        paths.add(path)
+        if name.endswith("/"):
+            folders.append((indent, path))
+    return paths, listing
+
+
+def test_the_tree_names_what_is_there():
+    paths, _ = listed()
+    assert len(paths) > 25
+    assert [path for path in paths if not path.exists()] == []
+
+
+def test_what_is_there_is_in_the_tree():
+    """By its name, or by the line of its folder where that lists no files."""
+    paths, listing = listed()
+    package = ROOT / "pyjpegdiff"
+    assert package in paths
+    there = {path for path in package.rglob("*.py") if path.name != "__init__.py"}
+    there |= {path.parent for path in there}
+    missing = [path for path in there if path not in paths and (path.is_dir() or path.parent in listing)]
+    assert missing == []

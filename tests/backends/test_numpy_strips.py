@@ -1,11 +1,20 @@
 """Strips make the whole, however an image or a batch is cut."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyjpegdiff import diff_jpeg_coding_vjp, jpeg_decode_vjp, jpeg_encode_vjp
+from pyjpegdiff import (
+    diff_jpeg_coding,
+    diff_jpeg_coding_vjp,
+    get_num_threads,
+    jpeg_decode_vjp,
+    jpeg_encode_vjp,
+    set_num_threads,
+)
 from pyjpegdiff.backends import choose, get, register, use_backend
 from pyjpegdiff.backends.numpy_strips import NumPyStrips
 from pyjpegdiff.backends.strips import Cutting
@@ -132,6 +141,37 @@ def test_results_are_contiguous_in_the_callers_order_of_axes(backend, axis):
     assert coded.shape == pulled.shape == image.shape
     assert coded.flags.c_contiguous
     assert pulled.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((1536, 1024, 3), -1), ((3, 1536, 1024), -3), ((1536, 1024), None)])
+@pytest.mark.parametrize("backward", [False, True])
+def test_no_copy_of_a_large_image_is_made(shape, axis, backward):
+    """Of uint8 in either order of axes: beside result and residuals there are arrays of a strip, and no image."""
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    cotangent = np.ones(shape, np.float32)
+
+    def work():
+        if not backward:
+            return diff_jpeg_coding(image, 50, ste=True, channel_axis=axis)
+        return vjp(cotangent).image_rgb
+
+    before = get_num_threads()
+    set_num_threads(1)
+    try:
+        _, vjp = diff_jpeg_coding_vjp(image, 50, ste=True, channel_axis=axis)
+        work()
+        tracemalloc.start()
+        result = work()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        set_num_threads(before)
+    channels = 1 if axis is None else 3
+    strip = 4 * channels * 2 * Cutting().area  # of float32; strips of a large batch are twice as large
+    # A stage reads one such array and writes another, or splits it; ten are more than ever exist at a time.
+    assert result.dtype == np.float32
+    assert peak - result.nbytes <= 10 * strip
+    assert axis is None or 10 * strip < 0.85 * 4 * image.size
 
 
 def test_numpy_goes_by_strips_and_others_whole():
