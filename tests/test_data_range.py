@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pyjpegdiff import DataRangeWarning, diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_encode, jpeg_encode_vjp
-from pyjpegdiff.data_range import CHUNK
+from pyjpegdiff.data_range import CHUNK, warn_of_unit_range
 
 FUNCTIONS = [diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_encode, jpeg_encode_vjp]
 UNIT = np.random.default_rng(0).uniform(0, 1, (3, 16, 24))
@@ -139,8 +139,6 @@ print("done")
 
 
 def test_the_look_copies_no_more_than_a_chunk():
-    from pyjpegdiff.data_range import warn_of_unit_range
-
     image = np.zeros((3, 256, 1024), np.float32)[:, ::-1]
     tracemalloc.start()
     try:
