@@ -53,7 +53,7 @@ def result_dtype(xp: Namespace, dtype: Any) -> str:
 
 @functools.cache
 def _result_dtype_of_numpy(dtype: "np.dtype[Any]") -> str:
-    # Asked for every argument of every call, and slow to answer. A name has no byte order.
+    # Every argument of every call needs it, and NumPy takes long to tell. A name has no byte order.
     return "float32" if np.isdtype(dtype, "integral") else dtype.name
 
 

@@ -127,8 +127,9 @@ def _encode_vjp(
     )
     g_steps: Group = ()
     if needs.steps:
-        own = _steps_cotangents(xp, operands, g_coefficients, [-a for a in u])
-        g_steps = tuple([a if b is None else a + b for a, b in zip(own, g_steps_out, strict=True)])
+        # Steps are outputs, too.
+        pairs = zip(_steps_cotangents(xp, operands, g_coefficients, [-a for a in u]), g_steps_out, strict=True)
+        g_steps = tuple([g if g_out is None else g + g_out for g, g_out in pairs])
     g_image, g_matrix, g_shift = _encode_vjp_part(xp, plan, operands, image, g_coefficients, size, needs)
     return {"image_rgb": g_image} | parameters.cotangents(
         xp, spec, params, Operands(g_steps, g_matrix, g_shift, None, None)
