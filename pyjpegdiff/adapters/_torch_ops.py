@@ -145,7 +145,8 @@ def _empty(type_: ArrayType, like: Tensor) -> Tensor:
 def save(ctx: Any, operation: str, plan: str, size: Sequence[int], tensors: Tensors, output: Sequence[Tensor]) -> None:
     """Keep what `pull` needs."""
     ctx.set_materialize_grads(False)
-    ctx.operation, ctx.plan, ctx.size, ctx.held = operation, plan, size, held_by(plan)
+    ctx.operation, ctx.plan, ctx.size = operation, plan, size
+    ctx.held = None if torch.compiler.is_compiling() else held_by(plan)
     ctx.outputs = count_outputs(operation, plan)
     needs = ctx.needs_input_grad[-1] if isinstance(ctx.needs_input_grad[-1], list) else ctx.needs_input_grad[4:]
     residuals = output[ctx.outputs :]
@@ -187,9 +188,7 @@ class Forward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
-        # Compilers raise at a second derivative themselves, and cannot trace one function in another's backward.
-        vjp = vjp_op if torch.compiler.is_compiling() else _apply_backward
-        return (None,) * 4 + tuple(pull(ctx, tuple(ctx.needs_input_grad[4:]), cotangents, vjp))
+        return (None,) * 4 + tuple(pull(ctx, tuple(ctx.needs_input_grad[4:]), cotangents, backward))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
@@ -241,9 +240,12 @@ class Backward(torch.autograd.Function):
         return vmap.vjp(apply, operation, plan, needs, counts, info.batch_size, tensors, in_dims[5:])
 
 
-def _apply_backward(
+def backward(
     operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: Sequence[int], tensors: Tensors
 ) -> Sequence[Tensor]:
+    """The VJP, by an autograd function where one can be had: compilers trace none in another's backward."""
+    if torch.compiler.is_compiling():
+        return vjp_op(operation, plan, size, needs, counts, tensors)
     pulled: Sequence[Tensor] = Backward.apply(operation, plan, size, needs, counts, *tensors)
     return pulled
 

@@ -36,7 +36,9 @@ def encode_plan(plan: Plan) -> tuple[str, Pair | None]:
     if isinstance(spec.rounding, str):
         rounding = spec.rounding
     elif torch.compiler.is_compiling():
-        rounding = _name_for_compiled_code(*spec.rounding)
+        value, derivative = spec.rounding
+        # Asked for an `id`, the compiler guards on it. Else it would take this code for another pair of the same code.
+        rounding = _name_for_compiled_code(value, derivative, (id(value), id(derivative)))
     else:
         pair = Pair(spec.rounding)
         rounding = pair.name
@@ -84,7 +86,7 @@ def _pair(name: str) -> Pair:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _name_for_compiled_code(value: Callable[..., Any], derivative: Callable[..., Any]) -> str:
+def _name_for_compiled_code(value: Callable[..., Any], derivative: Callable[..., Any], ids: tuple[int, int]) -> str:
     # Compiled code has only the string, and lives for as long as it likes.
     _kept_for_compiled_code.append(Pair((value, derivative)))
     return _kept_for_compiled_code[-1].name

@@ -48,8 +48,9 @@ def vjp(
     """Cotangents of the inputs that need one; each has its mapped axis first."""
     what, decoded = OPERATIONS[operation], decode_plan(plan)
     inputs, residuals = counts[0], counts[1]
+    names = what.inputs[:inputs]
     core_ndims = [
-        *what.core_ndims(decoded, what.inputs[:inputs]),
+        *what.core_ndims(decoded, names),
         *[3] * residuals,
         *what.core_ndims(decoded, what.outputs[: len(tensors) - inputs - residuals]),
     ]
@@ -58,8 +59,8 @@ def vjp(
     most = ndims[inputs]
     aligned: list[Tensor | None] = []
     for index, (x, dim, ndim) in enumerate(zip(tensors, dims, ndims, strict=True)):
-        # Each mapped entry needs its own gradient also of an input that is the same for all.
-        is_shared = dim is None and index < inputs and not needs[index]
+        # Each mapped entry needs its own gradient also of a parameter that is the same for all.
+        is_shared = dim is None and index < inputs and not needs[index] and names[index] not in (*IMAGES, *BLOCKS)
         aligned.append(x if x is None or is_shared else _aligned(x, dim, count, most - ndim))
     needed = [
         (most if x is None else ndim) + core_ndim

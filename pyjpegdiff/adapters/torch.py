@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from pyjpegdiff import arguments, backends, checks, execution
 from pyjpegdiff.adapters._torch_constants import constant_of_call
-from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, Backward, EagerForward, Forward, count_outputs, forward_op
+from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, EagerForward, Forward, backward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_plans import encode_plan
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
 from pyjpegdiff.spec import Plan, Spec
-from pyjpegdiff.types import Rounding
+from pyjpegdiff.types import Rounding, Size
 
 __all__ = [
     "Coefficients",
@@ -309,17 +309,9 @@ class DiffJPEGCoding(nn.Module):
 def _run(operation: Operation, check: Callable[..., Call], given: dict[str, Any]) -> Any:
     _refuse_what_cannot_be_right()
     call = check(LIBRARY, **given)
-    tensors = tuple(call.inputs.values())
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     # `held` has to stay until the graph holds it, too.
     plan, held = encode_plan(call.plan)
-    if not torch.compiler.is_compiling():
-        outputs = EagerForward.apply(operation.name, plan, call.size, keep, *tensors)
-    elif keep:
-        outputs = Forward.apply(operation.name, plan, call.size, keep, *tensors)
-    else:
-        # Compilers trace an autograd function only where there is a gradient to trace.
-        outputs = forward_op(operation.name, plan, call.size, keep, tensors)
+    outputs = _forward(operation, plan, call.size, tuple(call.inputs.values()), keep=False)
     del held
     return execution.result(operation, call, outputs[: count_outputs(operation.name, plan)])
 
@@ -335,15 +327,28 @@ def _refuse_what_cannot_be_right() -> None:
     """Raise where torch would go on without us: it would record numbers for a graph, or drop tangents."""
     if torch.jit.is_tracing():
         raise NotImplementedError(NO_TRACE)
-    # Compiled code has the bare operator, which has no rule for tangents; elsewhere `EagerForward` raises.
-    if torch.compiler.is_compiling() and _is_in_forward_mode():
+    # Compiled code may have the bare operator, which has no rule for tangents; elsewhere `EagerForward` raises. The
+    # compiler guards on what is read here, so that it compiles anew for forward mode.
+    if torch.compiler.is_compiling() and torch.autograd.forward_ad._current_level >= 0:
         raise NotImplementedError(NO_FORWARD_MODE)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _is_in_forward_mode() -> bool:
-    level: int = torch.autograd.forward_ad._current_level
-    return level >= 0
+def _forward(operation: Operation, plan: str, size: Size, inputs: Sequence[Any], keep: bool) -> Sequence[Any]:
+    """Outputs and, if they are to be kept or autograd needs them, residuals."""
+    if torch.compiler.is_compiling():
+        # Of an argument of `torch.func.grad` compilers say that it needs no gradient, of a view of it the truth.
+        inputs = [x.view_as(x) for x in inputs]
+    has_graph = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+    keep = keep or has_graph
+    if not torch.compiler.is_compiling():
+        outputs: Sequence[Any] = EagerForward.apply(operation.name, plan, size, keep, *inputs)
+        return outputs
+    # Compilers trace an autograd function only where there is a gradient to trace.
+    return (
+        Forward.apply(operation.name, plan, size, keep, *inputs)
+        if has_graph
+        else forward_op(operation.name, plan, size, keep, inputs)
+    )
 
 
 class _Operators:
@@ -353,20 +358,19 @@ class _Operators:
         self.plan, self.held = encode_plan(plan)
 
     def forward(
-        self, operation: Operation, plan: Plan, size: Any, xp: Any, inputs: Any, needs: tuple[bool, ...]
+        self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, needs: tuple[bool, ...]
     ) -> Any:
         """As `pyjpegdiff.execution.Executor.forward`."""
-        keep = any(needs) or any(tensor.requires_grad for tensor in inputs)
-        results = EagerForward.apply(operation.name, self.plan, size, keep, *inputs)
+        results = _forward(operation, self.plan, size, inputs, keep=any(needs))
         outputs = count_outputs(operation.name, self.plan)
         return results[:outputs], results[outputs:]
 
     def vjp(
-        self, operation: Operation, plan: Plan, size: Any, xp: Any, inputs: Any, residuals: Any, cotangents: Any,
+        self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, residuals: Any, cotangents: Any,
         needs: tuple[bool, ...],
     ) -> Any:  # fmt: skip
         """As `pyjpegdiff.execution.Executor.vjp`."""
         counts = (len(inputs), len(residuals))
         tensors = (*inputs, *residuals, *cotangents)
-        pulled = iter(Backward.apply(operation.name, self.plan, size, needs, counts, *tensors))
+        pulled = iter(backward(operation.name, self.plan, size, needs, counts, tensors))
         return tuple([next(pulled) if need else None for need in needs])
