@@ -47,7 +47,7 @@ def _computes(xp: Any, dtype: Any) -> bool:
 
 @functools.cache
 def _numpy_computes(dtype: "np.dtype[Any]") -> bool:
-    # Asked for every argument of every call, and slow to answer.
+    # Every argument of every call needs it, and NumPy takes long to tell.
     return _computes(np, dtype)
 
 
@@ -180,11 +180,14 @@ def size(value: Any) -> Size:
 
 
 def _is_index(value: object) -> bool:
+    # Torch's compilers have symbols for sizes, and fix what is asked for its value.
+    if isinstance(value, int) or type(value).__name__ == "SymInt":
+        return not isinstance(value, bool)
     try:
         operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         return False
-    return not isinstance(value, bool)
+    return True
 
 
 # --- choices ----------------------------------------------------------------------------------------------------------

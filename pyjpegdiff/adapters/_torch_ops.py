@@ -148,7 +148,9 @@ def save(ctx: Any, operation: str, plan: str, size: Sequence[int], tensors: Tens
     ctx.operation, ctx.plan, ctx.size = operation, plan, size
     ctx.held = None if torch.compiler.is_compiling() else held_by(plan)
     ctx.outputs = count_outputs(operation, plan)
-    needs = ctx.needs_input_grad[-1] if isinstance(ctx.needs_input_grad[-1], list) else ctx.needs_input_grad[4:]
+    needs = ctx.needs_input_grad[4]
+    if isinstance(needs, bool):  # flat, with more at the end where an operator sets up the context
+        needs = ctx.needs_input_grad[4 : 4 + len(tensors)]
     residuals = output[ctx.outputs :]
     # Without residuals, as where a program was exported for inference, the VJP computes them from all inputs.
     reads = OPERATIONS[operation].vjp_reads(tuple(needs)) if residuals else (True,) * len(tensors)
