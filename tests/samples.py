@@ -38,6 +38,15 @@ def photo_like(rng, shape, dtype=np.float64, clipped=True):
     return (x.clip(0, 255) if clipped else x).astype(dtype)
 
 
+def noisy_ramp(seed, height, width, gray=False):
+    """Noise on a ramp, uint8 (H, W, 3) or (H, W): neither flat nor white noise."""
+    rng = np.random.default_rng(seed)
+    shape = (height, width) if gray else (height, width, 3)
+    ramp = np.add.outer(np.arange(height) * rng.uniform(-4, 4), np.arange(width) * rng.uniform(-4, 4))
+    values = (ramp if gray else ramp[..., np.newaxis]) + rng.normal(128, rng.uniform(1, 60), shape)
+    return values.clip(0, 255).astype(np.uint8)
+
+
 def parameters(rng, quality, batch_shapes=((), (), (), (), ())):
     """Quality, tables, color matrix and offset near what is usual, with batch axes before the core dimensions."""
     of_quality, of_y, of_c, of_matrix, of_offset = batch_shapes

@@ -16,18 +16,10 @@ from pyjpegdiff.study.measurement import jpeg_file, round_trip
 from pyjpegdiff.study.settings import SUBSAMPLINGS, Settings
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from tests.photos import NAMES, photo, pillow, pillow_file
+from tests.samples import noisy_ramp
 
 turbo = pytest.mark.skipif(not features.check_feature("libjpeg_turbo"), reason="Pillow without libjpeg-turbo")
 TABLES = np.random.default_rng(3).integers(1, 256, (2, 8, 8))
-
-
-def random_image(seed, height, width, gray=False):
-    """Noise on a ramp: neither flat nor white noise."""
-    rng = np.random.default_rng(seed)
-    shape = (height, width) if gray else (height, width, 3)
-    ramp = np.add.outer(np.arange(height) * rng.uniform(-4, 4), np.arange(width) * rng.uniform(-4, 4))
-    values = (ramp if gray else ramp[..., np.newaxis]) + rng.normal(128, rng.uniform(1, 60), shape)
-    return values.clip(0, 255).astype(np.uint8)
 
 
 IMAGES = {
@@ -42,7 +34,7 @@ IMAGES = {
 @turbo
 @given(**IMAGES, subsampling=st.sampled_from(SUBSAMPLINGS), custom=st.booleans())
 def test_the_measured_file_is_that_of_pillow(seed, height, width, gray, quality, subsampling, custom):
-    image = random_image(seed, height, width, gray)
+    image = noisy_ramp(seed, height, width, gray)
     tables = TABLES if custom else (None, None)
     chosen = Settings.of(subsampling, "libjpeg", *tables)
     qtables = [table.ravel().tolist() for table in TABLES[: 1 if gray else 2]] if custom else None
@@ -87,7 +79,7 @@ def test_photo_in_both_arithmetics():
 
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (1, 1)])
 def test_ssim_does_not_fit_a_tiny_image(shape):
-    (found,) = study(random_image(0, *shape), [50])
+    (found,) = study(noisy_ramp(0, *shape), [50])
     assert math.isnan(found.ssim)
 
 
@@ -100,7 +92,7 @@ def test_a_flat_image_loses_nothing():
 @pytest.mark.parametrize("quality", [10, 30, 60, 90])
 def test_sensitivity_equals_its_formula(quality):
     """2 / N * s / 100 * sum of E (round(C/S) - C/S): coefficients C, those of the error E, steps S = s T / 100."""
-    image = (random_image(1, 64, 72, gray=True) // 3 + 85).astype(np.uint8)  # far from 0 and 255: nothing is clipped
+    image = (noisy_ramp(1, 64, 72, gray=True) // 3 + 85).astype(np.uint8)  # far from 0 and 255: nothing is clipped
     (found,) = study(image, [quality], arithmetic="float")
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = np.clip((np.array(LUMINANCE) * scale + 50) // 100, 1, 255)
@@ -138,13 +130,13 @@ def test_sensitivity_predicts_the_effect_of_other_tables_on_pillows_error(name):
 
 
 def test_sensitivity_is_zero_at_quality_100():
-    (found,) = study(random_image(0, 32, 32), [100])
+    (found,) = study(noisy_ramp(0, 32, 32), [100])
     assert not found.sensitivity_y.any()
     assert not found.sensitivity_c.any()
 
 
 def test_rows_are_plain_dicts():
-    measurements = study(random_image(0, 16, 24), (90, 10))
+    measurements = study(noisy_ramp(0, 16, 24), (90, 10))
     table = rows(measurements)
     assert [row["quality"] for row in table] == [90, 10]
     assert {type(value) for row in table for value in row.values()} == {int, float}

@@ -10,13 +10,13 @@ from scipy.fft import dctn
 from skimage.metrics import structural_similarity
 
 from pyjpegdiff.study.measures import BAND, blocking_effect, frequency_energy, psnr, similarity
-from tests.study.test_measurement import random_image
+from tests.samples import noisy_ramp
 
 
 @pytest.mark.parametrize("height", [7, 8, BAND - 1, BAND + 6, BAND + 7, 2 * BAND + 6, 2 * BAND + 20])
 @pytest.mark.parametrize("gray", [True, False])
 def test_ssim_band_by_band_equals_that_of_the_whole_image(height, gray):
-    a, b = (random_image(seed, height, 9, gray) for seed in (0, 1))
+    a, b = (noisy_ramp(seed, height, 9, gray) for seed in (0, 1))
     want = structural_similarity(a, b, channel_axis=None if gray else -1)
     # The running sums of a band differ from those of the whole image only in their rounding.
     assert similarity(a, b) == pytest.approx(want, rel=1e-9)
@@ -49,7 +49,7 @@ def bef(plane):
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(8, 33), width=st.integers(8, 33), step=st.integers(0, 60))
 def test_blocking_effect_equals_that_of_the_paper(seed, height, width, step):
-    image = random_image(seed, height, width).astype(int)
+    image = noisy_ramp(seed, height, width).astype(int)
     image[:, 8:] += step
     assert blocking_effect(image) == pytest.approx(np.mean([bef(image[..., c]) for c in range(3)]), rel=1e-12)
     assert blocking_effect(image[..., 0]) == pytest.approx(bef(image[..., 0]), rel=1e-12)
