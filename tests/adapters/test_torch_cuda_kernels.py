@@ -1,9 +1,6 @@
-"""The fused kernels under torch's adapter: emulated, with tensors in memory in place of CUDA's."""
+"""The CUDA kernels under torch's adapter: emulated, with tensors in the host's memory in place of CUDA's."""
 
-import os
-import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -12,40 +9,39 @@ torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from pyjpegdiff import arguments, backends, devices  # noqa: E402
-from pyjpegdiff.adapters import _torch_ops as ops  # noqa: E402
-from pyjpegdiff.adapters._torch_specs import encode_spec  # noqa: E402
+from pyjpegdiff import arguments, arrays, backends  # noqa: E402
+from pyjpegdiff.adapters import _torch_constants  # noqa: E402
 from pyjpegdiff.adapters.torch import LIBRARY, DiffJPEGCoding, diff_jpeg_coding, diff_jpeg_coding_vjp  # noqa: E402
-from pyjpegdiff.backends import fused, whole  # noqa: E402
+from pyjpegdiff.backends import cuda_kernels, use_backend  # noqa: E402
+from pyjpegdiff.operations import CODE  # noqa: E402
 from pyjpegdiff.spec import Spec  # noqa: E402
 from pyjpegdiff.stages import color  # noqa: E402
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE  # noqa: E402
-from pyjpegdiff.transforms import TRANSFORMS  # noqa: E402
-from tests.backends.cuda.emulator import Emulator  # noqa: E402
+from tests.adapters.tensors import compiled  # noqa: E402
+from tests.backends.cuda.emulator import EmulatedKernels  # noqa: E402
 from tests.photos import photo, pillow  # noqa: E402
+from tests.samples import MODES  # noqa: E402
 
 FORWARD = ["prepare", "encode_reconstruct", "upsample_convert"]
-MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
 
 
 @pytest.fixture
-def emulated(monkeypatch):
-    """Have tensors of the host go the way of CUDA's."""
-    launch = Emulator()
-    monkeypatch.setattr(ops, "_run_numpy", ops._run_torch)
-    monkeypatch.setattr(backends, "_is_on_cuda", lambda array: True)
-    monkeypatch.setattr(backends, "_by_cupy", lambda: fused.Fused(launch))
-    monkeypatch.setattr(backends, "FUSED", True)
-    monkeypatch.setattr(devices, "_kept", {})
-    return launch
+def emulated():
+    """Have calls executed by the emulated kernels."""
+    backend = EmulatedKernels()
+    backends.register(backend)
+    with use_backend("emulated"):
+        yield backend
 
 
 @pytest.fixture
 def remote(monkeypatch):
     """Have the host's memory count as a device's."""
-    for module in (devices, ops):
+    for module in (arrays, _torch_constants, cuda_kernels):
         monkeypatch.setattr(module, "is_remote", lambda xp, device: xp is LIBRARY.xp)
-    monkeypatch.setattr(devices, "_kept", {})
+    arrays.KEPT.clear()
+    yield
+    arrays.KEPT.clear()
 
 
 def inputs(dtype=torch.float64):
@@ -69,8 +65,7 @@ def run(function, tensors, **mode):
 def test_values_and_gradients_are_those_of_the_core(mode, emulated):
     got = run(diff_jpeg_coding, inputs(), **mode)
     assert emulated.launched == [*FORWARD, "prepare", "code_vjp", "prepare_vjp"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backends, "FUSED", False)
+    with use_backend("array_api"):
         want = run(diff_jpeg_coding, inputs(), **mode)
     assert len(emulated.launched) == 6
     for a, b in zip(got, want, strict=True):
@@ -93,9 +88,8 @@ def test_color_gradients(emulated):
     matrix = torch.tensor(color.MATRIX, dtype=torch.float64)
     wrt = ("image_rgb", "color_matrix")
     results = []
-    for wish in (True, False):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(backends, "FUSED", wish)
+    for name in ("emulated", "array_api"):
+        with use_backend(name):
             _, vjp = diff_jpeg_coding_vjp(image, 60, ste=True, color_matrix=matrix, wrt=wrt)
             results.append(vjp(image - 100))
     torch.testing.assert_close(results[0].color_matrix, results[1].color_matrix, rtol=1e-9, atol=1e-9)
@@ -119,26 +113,31 @@ def test_vmap_of_grad(mode, emulated):
             torch.testing.assert_close(a[index], b, rtol=1e-9, atol=1e-9)
 
 
-def test_operators_keep_torchs_rules(emulated):
-    """What fake tensors are told, in particular, of residuals that are not those of `whole`."""
-    tensors = [value.detach() for value in inputs().values()]
-    conversion = [torch.tensor(value, dtype=torch.float64) for value in (color.MATRIX, color.OFFSET)]
-    spec = encode_spec(Spec(True, "cubic", "identity"))
-    call = ("code", spec, (24, 40), True, [*tensors, *conversion])
-    torch.library.opcheck(ops.forward_op, call, test_utils=("test_schema", "test_faketensor"))
-    assert [residual.dtype for residual in ops.forward_op(*call)[3:]] == [torch.uint8] * 3
+def test_residuals_are_coefficients_and_bits(emulated):
+    """Not those of other backends; `torch.library.opcheck` is told the same elsewhere."""
+
+    class Residuals(TorchDispatchMode):
+        dtypes = ()
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func.name() == "pyjpegdiff::forward":
+                self.dtypes = [x.dtype for x in result[1:]]
+            return result
+
+    with Residuals() as residuals:
+        diff_jpeg_coding(**inputs(), ste=True)
+    assert residuals.dtypes == [torch.float64] * 2 + [torch.uint8] * 3
 
 
 def test_compiled(emulated, remote):
-    code = torch.compile(lambda **tensors: diff_jpeg_coding(**tensors, ste=True), fullgraph=True)
+    code = compiled(lambda **tensors: diff_jpeg_coding(**tensors, ste=True))
     mapped = torch.func.vmap(
         lambda image: diff_jpeg_coding(image, 50, [[2 * i + j for j in range(8)] for i in range(8)])
     )
     image = inputs()["image_rgb"].detach()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the compiler's own, about its own parts
-        got = run(code, inputs())
-        together = torch.compile(mapped, fullgraph=True)(image)
+    got = run(code, inputs())
+    together = compiled(mapped)(image)
     for a, b in zip(got, run(diff_jpeg_coding, inputs(), ste=True), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
     assert emulated.launched.count("code_vjp") == 2
@@ -173,11 +172,15 @@ def test_second_calls_send_nothing_and_look_at_nothing(mode, remote):
     image = inputs()["image_rgb"].detach()
 
     def work():
-        call = arguments.coding(LIBRARY, image, 50, **mode)
-        every = tuple(name not in ("color_matrix", "color_offset") or not call.spec.exact for name in call.inputs)
-        xp, spec, size, tensors = call.xp, call.spec, call.size, tuple(call.inputs.values())
-        outputs, residuals = TRANSFORMS["code"].forward(xp, spec, size, tensors, every)
-        TRANSFORMS["code"].vjp(xp, spec, size, tensors, residuals, outputs, every)
+        with use_backend("array_api"):
+            call = arguments.coding(LIBRARY, image, 50, **mode)
+        needs = tuple(
+            name not in ("color_matrix", "color_offset") or not call.plan.spec.libjpeg for name in call.inputs
+        )
+        backend = backends.get(call.plan.backend)
+        plan, size, xp, tensors = call.plan, call.size, call.xp, tuple(call.inputs.values())
+        outputs, residuals = backend.forward(CODE, plan, size, xp, tensors, needs)
+        backend.vjp(CODE, plan, size, xp, tensors, residuals, outputs, needs)
 
     assert "aten.lift_fresh.default" in watched(lambda: torch.asarray([1.0]))
     work()
@@ -193,8 +196,8 @@ def test_constants_under_transforms_are_plain_tensors(remote):
     with torch.inference_mode():
         diff_jpeg_coding(image, 50.0, ste=True)
     first = torch.func.grad(loss)(image)
-    assert len(devices._kept) >= 4  # two tables, matrix and offset
-    for kept in devices._kept.values():
+    assert len(arrays.KEPT) >= 4  # two tables, matrix and offset
+    for kept in arrays.KEPT.values():
         assert not torch._C._functorch.is_functorch_wrapped_tensor(kept)
         assert not kept.is_inference()
     torch.testing.assert_close(torch.func.vmap(torch.func.grad(loss))(image), first, rtol=1e-9, atol=1e-9)
@@ -207,34 +210,47 @@ def test_constants_of_compiled_inference_serve_training(remote):
     code = torch.compile(lambda x: diff_jpeg_coding(x, 50.0, ste=True), fullgraph=True, backend="aot_eager")
     with torch.inference_mode():
         code(image)
-    assert devices._kept
-    assert not any(kept.is_inference() for kept in devices._kept.values())
+    assert arrays.KEPT
+    assert not any(kept.is_inference() for kept in arrays.KEPT.values())
     diff_jpeg_coding(image.requires_grad_(), 50.0, ste=True).sum().backward()
     assert image.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("value", "wish"), [(None, False), ("0", False), ("1", True)])
-def test_the_wish_is_read_when_the_package_is_imported(value, wish):
-    environment = {name: text for name, text in os.environ.items() if name != "PYJPEGDIFF_FUSED"}
-    if value is not None:
-        environment["PYJPEGDIFF_FUSED"] = value
-    program = "from pyjpegdiff import backends; print(backends.FUSED)"
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(wish)
+# --- who executes -----------------------------------------------------------------------------------------------------
 
 
-def test_whole_serves_where_cupy_is_missing(monkeypatch):
-    monkeypatch.setattr(backends, "FUSED", True)
-    monkeypatch.setattr(backends, "_is_on_cuda", lambda array: True)
-    monkeypatch.setattr(backends, "_by_cupy", lambda: None)
-    assert backends.select(LIBRARY.xp, Spec(True, "cubic", "identity"), torch.zeros(1)) is whole
+def chosen(**options):
+    """The backend that a call's plan names."""
+    return arguments.coding(LIBRARY, inputs()["image_rgb"].detach(), 50, **options).plan.backend
 
 
-def test_fused_kernels_are_asked_for(monkeypatch, emulated):
-    """Until they have run on a GPU."""
-    spec, own = Spec(True, "cubic", "identity"), Spec(True, (torch.round, torch.ones_like), "identity")
-    tensor = torch.zeros(1)
-    assert isinstance(backends.select(LIBRARY.xp, spec, tensor), fused.Fused)
-    assert backends.select(LIBRARY.xp, own, tensor) is whole
-    monkeypatch.setattr(backends, "FUSED", False)
-    assert backends.select(LIBRARY.xp, spec, tensor) is whole
+@pytest.mark.parametrize("rounding", ["cubic", (torch.round, torch.ones_like)])
+def test_kernels_are_never_chosen_unnamed(rounding, monkeypatch):
+    """Until they have run on a GPU; nor does the environment name them."""
+    monkeypatch.setenv("PYJPEGDIFF_FUSED", "1")
+    backends.register(EmulatedKernels())
+    spec = Spec(True, rounding, "identity")
+    assert backends.choose(spec, LIBRARY.xp, torch.device("cuda")) == "array_api"
+
+
+def test_kernels_serve_where_they_are_named(emulated):
+    assert chosen() == "emulated"
+    with pytest.raises(ValueError, match=r"'emulated' cannot serve .* with a custom rounding"):
+        chosen(rounding=(torch.round, torch.ones_like))
+
+
+def test_kernels_serve_cuda_tensors_alone():
+    spec = Spec(True, "cubic", "identity")
+    backend = backends.get("cuda_kernels")
+    assert backend.supports(spec, LIBRARY.xp, torch.device("cuda"))
+    assert not backend.supports(spec, LIBRARY.xp, torch.device("cpu"))
+    assert not backend.supports(
+        Spec(True, (torch.round, torch.ones_like), "identity"), LIBRARY.xp, torch.device("cuda")
+    )
+
+
+def test_kernels_are_not_available_where_cupy_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert "cuda_kernels" not in backends.available()
+    with pytest.raises(ValueError, match="name must be one of"), use_backend("cuda_kernels"):
+        pass
