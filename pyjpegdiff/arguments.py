@@ -216,7 +216,7 @@ def decoding(
 
 def make_spec(
     ste: object, arithmetic: object, subsampling: object, rounding: Rounding, flooring: object,
-    color_matrix: Array | None, color_offset: Array | None, gray: bool, subsampling_name: str = "subsampling",
+    color_matrix: object, color_offset: object, gray: bool, subsampling_name: str = "subsampling",
 ) -> Spec:  # fmt: skip
     """The spec of some choices, or an error that no image could prevent."""
     hard = checks.flag("ste", ste)
@@ -234,7 +234,7 @@ def make_spec(
 
 def check_choices(
     ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None,
-    color_matrix: Array | None, color_offset: Array | None, data_range: float | None, channel_axis: int | None,
+    color_matrix: object, color_offset: object, data_range: float | None, channel_axis: int | None,
 ) -> None:  # fmt: skip
     """Raise for a choice that no image could make right."""
     make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)

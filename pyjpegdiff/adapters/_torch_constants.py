@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import array_api_compat.torch as torch_namespace
+import array_api_compat.torch
 import torch
 from torch import Tensor
 
 from pyjpegdiff.arrays import constant, is_remote, kept
 
+# A module, whose functions differ in their types from the protocol's.
+torch_namespace: Any = array_api_compat.torch
 
-def constant_of_call(xp: Any, values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """As `pyjpegdiff.devices.constant`, for those who stand before the operators, under whatever transform."""
+
+def constant_of_call(xp: Any, values: Any, dtype: Any, device: Any) -> Any:
+    """As `pyjpegdiff.arrays.constant`, outside of the operators and under whatever transform."""
     if not is_remote(xp, device):
         return xp.asarray(values, dtype=dtype, device=device)
     if torch.compiler.is_compiling():
@@ -40,7 +43,8 @@ def _flattened(values: Any) -> tuple[list[float], tuple[int, ...]]:
 # A compiler would send its own constants from the host at every call.
 @torch.library.custom_op("pyjpegdiff::constant", mutates_args=())
 def constant_op(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return constant(torch_namespace, tuple(values), dtype, device).clone()
+    sent: Any = constant(torch_namespace, tuple(values), dtype, device)
+    return sent.clone()
 
 
 @constant_op.register_fake

@@ -1,29 +1,29 @@
 """PyTorch: the functions of `pyjpegdiff` under autograd, and `DiffJPEGCoding`, the same as an ``nn.Module``.
 
-Signatures start with those of the published method, whose users change an import and nothing else. What tensors meet
-is the same core that NumPy arrays meet. Supported are any device, ``torch.compile`` (``fullgraph=True``),
-``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them, autocast, checkpointing, and workers of a ``DataLoader``.
-Second derivatives, forward mode, ``torch.compile`` of ``vmap(grad)`` and ``torch.jit.script`` raise.
+Signatures of `diff_jpeg_coding` and `DiffJPEGCoding` start with those of the published method. Tensors are computed by
+the same code as NumPy arrays. Supported are any device, ``torch.compile`` (``fullgraph=True``, images of any size),
+``torch.export`` and training what was exported, ``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them, batched
+gradients, autocast, checkpointing, and workers of a ``DataLoader``. Second derivatives, forward mode, ``torch.compile``
+of ``vmap(grad)``, ``torch.jit.trace`` and ``torch.jit.script`` raise.
 
-In a training loop: half-precision images are computed in float32 and come back as they were, uint8 ones as float32.
-Images of 0..1 need ``data_range=1``; normalized by mean and deviation they must be brought back first. Quality is a
-number or a tensor, one a sample; under ``torch.compile`` a tensor, since each new Python number is compiled anew.
-Results are contiguous, whatever the memory format that came.
+In a training loop: half-precision images are computed in float32 and returned in their dtype, uint8 images are returned
+as float32. Images of 0..1 need ``data_range=1``, and no warning tells; images that were normalized by mean and standard
+deviation must be converted back first. Quality is a number, or a tensor with one per sample; under ``torch.compile``
+give a tensor, since each new Python number is compiled again. Results are contiguous in the image's axis order.
 
-CUDA is supported as far as that can be made sure of without a GPU: none has run this yet. A first call sends constants
-to the device, and compiles fused kernels if they are asked for (see `pyjpegdiff.backends`); a CUDA graph is to be
-captured after it. Later calls wait for nothing, unless an argument is in the host's memory.
+No GPU has run this yet. CUDA is supported as far as that can be verified without one. The first call sends constants to
+the device, and compiles CUDA kernels if `pyjpegdiff.backends.use_backend` names them; capture a CUDA graph after it.
+Later calls wait for nothing, unless an argument is in the host's memory.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import array_api_compat.torch as torch_namespace
 import torch
 from torch import Tensor, nn
 
-from pyjpegdiff import arguments, backends, checks, execution
-from pyjpegdiff.adapters._torch_constants import constant_of_call
+from pyjpegdiff import arguments, backends, execution
+from pyjpegdiff.adapters._torch_constants import constant_of_call, torch_namespace
 from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, EagerForward, Forward, backward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_plans import encode_plan
 from pyjpegdiff.arguments import Call, Library
@@ -53,7 +53,8 @@ def _choose(spec: Spec, xp: Any, device: torch.device) -> str:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _choose_once(is_named: bool, device_type: str) -> str:
-    spec = Spec(False, "cubic" if is_named else (torch.round, torch.ones_like), "cubic")
+    functions: Any = (torch.round, torch.ones_like)
+    spec = Spec(False, "cubic" if is_named else functions, "cubic")
     return backends.choose(spec, torch_namespace, torch.device(device_type))
 
 
@@ -261,10 +262,7 @@ class DiffJPEGCoding(nn.Module):
             "data_range": data_range,
             "channel_axis": channel_axis,
         }
-        arguments.make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)
-        checks.data_range(data_range)
-        if channel_axis is not None:
-            checks.axis(channel_axis)
+        arguments.check_choices(ste, **self.choices, color_matrix=color_matrix, color_offset=color_offset)
         kept = {
             "quantization_table_y": quantization_table_y,
             "quantization_table_c": quantization_table_c,
@@ -313,7 +311,7 @@ def _run(operation: Operation, check: Callable[..., Call], given: dict[str, Any]
     plan, held = encode_plan(call.plan)
     outputs = _forward(operation, plan, call.size, tuple(call.inputs.values()), keep=False)
     del held
-    return execution.result(operation, call, outputs[: count_outputs(operation.name, plan)])
+    return execution.result(operation, call, tuple(outputs[: count_outputs(operation.name, plan)]))
 
 
 def _run_with_vjp(operation: Operation, check: Callable[..., Call], given: dict[str, Any]) -> Any:
@@ -325,7 +323,7 @@ def _run_with_vjp(operation: Operation, check: Callable[..., Call], given: dict[
 
 def _refuse_what_cannot_be_right() -> None:
     """Raise where torch would go on without us: it would record numbers for a graph, or drop tangents."""
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
         raise NotImplementedError(NO_TRACE)
     # Compiled code may have the bare operator, which has no rule for tangents; elsewhere `EagerForward` raises. The
     # compiler guards on what is read here, so that it compiles anew for forward mode.
