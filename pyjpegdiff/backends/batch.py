@@ -51,12 +51,14 @@ class Batch:
         return [self.flat(np.empty(shape, dtype)) for shape, dtype in types]
 
     def empty_blocks(self) -> list[NumPyArray]:
-        """Flat blocks of each component, (count, rows, columns, 8, 8)."""
+        """Flat blocks of each component, (count, rows, columns, 8, 8), views of planes.
+
+        So decoding what was encoded has nothing to transpose.
+        """
         sizes = [padded_size(self.size, factors) for factors in self.spec.samplings]
-        components = sizes[:1] + sizes[1:] * 2
         return [
-            np.empty((self.count, height // BLOCK, width // BLOCK, BLOCK, BLOCK), self.dtype)
-            for height, width in components
+            np.empty((self.count, height // BLOCK, BLOCK, width // BLOCK, BLOCK), self.dtype).swapaxes(2, 3)
+            for height, width in (*sizes[:1], *sizes[1:], *sizes[1:])
         ]
 
     def empty_image(self) -> NumPyArray:
