@@ -29,13 +29,12 @@ SAMPLE_BIAS = 0.5 + 2.0**-12
 def encode(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Group:
     """Image (..., 3, H, W), or (..., 1, H, W) of gray -> coefficients in units of their step, not yet rounded."""
     forward_dct = islow_dct if spec.libjpeg else dct
+    u: Group = ()
     planes = split(spec, to_ycc(xp, spec, operands, image))
-    return tuple(
-        [
-            quantization.divide(xp, forward_dct(xp, sampling.downsample(xp, group, factors, spec.hard)), steps)
-            for group, factors, steps in zip(planes, spec.samplings, operands.steps, strict=True)
-        ]
-    )
+    for group, factors, steps in zip(planes, spec.samplings, operands.steps, strict=True):
+        samples = sampling.downsample(xp, group, factors, spec.hard)
+        u += (quantization.divide(xp, forward_dct(xp, samples), steps),)
+    return u
 
 
 def encode_vjp(xp: Namespace, spec: Spec, g_coefficients: Group, size: Size) -> Array:

@@ -1,13 +1,12 @@
 """The arrays of one call of the NumPy backend: batch axes as one, strips of them, and sums over strips."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pyjpegdiff.arrays import unbroadcast
-from pyjpegdiff.backends.strips import COLOR_NDIMS, STEPS_NDIM, Cutting, Result, Rows, Strip, cut, plane_rows, process
+from pyjpegdiff.backends.strips import COLOR_NDIMS, STEPS_NDIM, Cutting, Strip, cut, plane_rows
 from pyjpegdiff.codec import Group
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Needs, Operands, Plan
@@ -28,12 +27,6 @@ class Batch:
         self.shape = (self.count, 1 if plan.spec.sampling is None else 3, *size)
         self.cutting = cutting
         self.strips = cut(plan.spec, cutting, operands, batch_shape, self.shape)
-
-    def process(
-        self, produce: Callable[[Strip], Group], consume: Callable[[Strip, Group, Rows], Result]
-    ) -> list[Result]:
-        """As `strips.process`, for all strips."""
-        return process(self.spec, self.cutting, self.strips, self.shape, produce, consume)
 
     # --- whole arrays -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import numpy as np
 from pyjpegdiff import codec, parameters
 from pyjpegdiff.backends.array_api import decoding_inputs
 from pyjpegdiff.backends.batch import Batch, NumPyArray
-from pyjpegdiff.backends.strips import Cutting, Rows, Strip
+from pyjpegdiff.backends.strips import Cutting, Rows, Strip, process
 from pyjpegdiff.codec import Group
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Plan
@@ -27,7 +27,8 @@ def code(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types) 
     u_whole, masks = residuals[:groups], residuals[groups:]
 
     def produce(strip: Strip) -> Group:
-        u = _encode_strip(batch, images, strip)
+        image = batch.image_strip(images, strip, strip.rows, plan.layout.scale)
+        u = codec.encode(xp, spec, strip.operands, image)
         if kept:
             batch.store_planes(u_whole, strip, u)
         return reconstruct_strip(batch, masks, strip, codec.quantize(xp, spec, u))
@@ -35,7 +36,7 @@ def code(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types) 
     def consume(strip: Strip, planes: Group, rows: Rows) -> None:
         _decode_strip(batch, masks, strip, planes, rows, result)
 
-    batch.process(produce, consume)
+    process(batch.spec, batch.cutting, batch.strips, batch.shape, produce, consume)
     return (batch.result(result),), residuals, batch
 
 
@@ -49,12 +50,13 @@ def encode(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types
     blocks = batch.empty_blocks()
 
     def consume(strip: Strip, planes: Group, rows: Rows) -> None:
-        u = _encode_strip(batch, images, strip)
+        image = batch.image_strip(images, strip, strip.rows, plan.layout.scale)
+        u = codec.encode(xp, spec, strip.operands, image)
         if kept:
             batch.store_planes(residuals, strip, u)
         batch.store_blocks(blocks, strip, codec.quantize(xp, spec, u))
 
-    batch.process(lambda strip: (), consume)
+    process(batch.spec, batch.cutting, batch.strips, batch.shape, lambda strip: (), consume)
     y, *chroma = [batch.unflat(array) for array in blocks]
     return (y, operands.steps[0], *chroma, *operands.steps[1:]), residuals, batch
 
@@ -72,13 +74,8 @@ def decode(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types
     def consume(strip: Strip, planes: Group, rows: Rows) -> None:
         _decode_strip(batch, masks, strip, planes, rows, result)
 
-    batch.process(produce, consume)
+    process(batch.spec, batch.cutting, batch.strips, batch.shape, produce, consume)
     return (batch.result(result),), masks, batch
-
-
-def _encode_strip(batch: Batch, images: NumPyArray, strip: Strip) -> Group:
-    image = batch.image_strip(images, strip, strip.rows, batch.layout.scale)
-    return codec.encode(xp, batch.spec, strip.operands, image)
 
 
 def reconstruct_strip(batch: Batch, masks: list[NumPyArray], strip: Strip, k: Group) -> Group:

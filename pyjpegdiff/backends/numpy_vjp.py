@@ -8,7 +8,7 @@ from pyjpegdiff import codec, parameters
 from pyjpegdiff.backends.array_api import by_group, decoding_inputs, in_compute_dtype
 from pyjpegdiff.backends.batch import Batch, NumPyArray
 from pyjpegdiff.backends.numpy_forward import reconstruct_strip, upsampled
-from pyjpegdiff.backends.strips import Cutting, Rows, Strip
+from pyjpegdiff.backends.strips import Cutting, Rows, Strip, process
 from pyjpegdiff.codec import Group
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Needs, Operands, Plan
@@ -51,7 +51,7 @@ def code_vjp(
         g_map = _encode_strip_vjp(batch, images, g_images, strip, g_coefficients, needs)
         return Operands(g_steps, *g_map, *_inverse_cotangents(batch, strip, planes, rows, g_rgb, needs))
 
-    found = batch.process(produce, consume)
+    found = process(batch.spec, batch.cutting, batch.strips, batch.shape, produce, consume)
     g_image = None if g_images is None else batch.result(g_images)
     return {"image_rgb": g_image} | parameters.cotangents(xp, spec, params, batch.summed(found, needs))
 
@@ -83,7 +83,9 @@ def encode_vjp(
         g_map = _encode_strip_vjp(batch, images, g_images, strip, g_coefficients, needs)
         return Operands(g_steps, *g_map, None, None)
 
-    found = batch.summed(batch.process(lambda strip: (), consume), needs)
+    found = batch.summed(
+        process(batch.spec, batch.cutting, batch.strips, batch.shape, lambda strip: (), consume), needs
+    )
     if needs.steps:
         # Steps are outputs, too.
         pairs = zip(found.steps, g_steps_out, strict=True)
@@ -114,7 +116,7 @@ def decode_vjp(
         g_steps = _steps_cotangents(strip, g, batch.block_strip(blocks, strip)) if needs.steps else ()
         return Operands(g_steps, None, None, *_inverse_cotangents(batch, strip, planes, rows, g_rgb, needs))
 
-    summed = batch.summed(batch.process(produce, consume), needs)
+    summed = batch.summed(process(batch.spec, batch.cutting, batch.strips, batch.shape, produce, consume), needs)
     found = dict(zip(("y", "cb", "cr"), [batch.unflat(g) for g in g_blocks], strict=False))
     found |= zip(("steps_y", "steps_c"), summed.steps, strict=False)
     return found | parameters.color_cotangents(xp, *color_inputs, summed)
