@@ -10,8 +10,8 @@ In a training loop: half-precision images are computed in float32 and returned i
 as float32. Images of 0..1 need ``data_range=1``, and no warning tells; images that were normalized by mean and standard
 deviation must be converted back first. Quality is a number, or a tensor with one per sample; under ``torch.compile``
 give a tensor, since each new Python number is compiled again. Results are contiguous in the image's axis order.
-One compilation serves images of all sizes; of `jpeg_encode` and `jpeg_decode`, those with sides of 16 pixels or less may
-need another, since compilers treat axes of length 1 separately.
+One compilation serves images of all sizes. For `jpeg_encode` and `jpeg_decode`, sides of 16 pixels or less may need
+another one, since compilers treat axes of length 1 separately.
 
 No GPU has run this yet. CUDA is supported as far as that can be verified without one. The first call sends constants to
 the device, and compiles CUDA kernels if `pyjpegdiff.backends.use_backend` names them; capture a CUDA graph after it.
