@@ -1,0 +1,288 @@
+// The VJP: cotangent of the image or of coefficients -> that of the image or of coefficients, and sums for steps and
+// color, strip by strip.
+//
+// The adjoint of upsampling needs the cotangents of one pixel row above and below those of a chroma row. Rows are read
+// in their order and kept as long as they are needed, so none is read twice but at either end of what a thread does.
+
+#pragma once
+
+#include "../formulas/color.hpp"
+#include "../formulas/sampling.hpp"
+#include "blocks.hpp"
+#include "pixels.hpp"
+#include "shape.hpp"
+
+namespace {
+
+template <class T>
+struct Backward {
+    typedef Vec<T> V;
+
+    const Call& call;
+    const Shape shape;
+    Scratch<T> scratch;
+    RowReader<T> cotangent, image;
+    RowWriter<T> g_image;
+    const Operands<T>* operands;
+    const bool goes_on;  // whether the cotangent of the image before its DCT is needed
+    alignas(64) T steps[2][64];
+
+    Backward(const Call& call, void* memory)
+        : call(call), shape(call), scratch(shape, memory), cotangent(call.cotangent, call.channels, 1 / call.scale),
+          image(call.image, call.channels, call.scale), g_image(call.g_image, call.channels),
+          goes_on(call.source == FROM_IMAGE && (call.needs_image || call.needs_color)) {}
+
+    void run(int64_t first, int64_t last) {
+        for (int64_t index = first; index < last; ++index) {
+            const int64_t sample = index / shape.strips, strip = index % shape.strips;
+            operands = reinterpret_cast<const Operands<T>*>(
+                static_cast<const char*>(call.operands) + sample * call.operands_stride);
+            if (call.sink == TO_IMAGE) decoder_vjp(sample, strip, index == first || strip == 0);
+            coefficients_vjp(sample, strip);
+            if (goes_on) encoder_vjp(sample, strip);
+        }
+    }
+
+    T* luma_row(int64_t row) const { return scratch.luma + row * shape.pitch; }
+    T* chroma_row(int plane, int64_t row) const { return scratch.chroma[plane] + row * shape.pitch; }
+    T* ring_row(int plane, int64_t y) const { return scratch.ring[plane] + (y + RING) % RING * shape.pitch; }
+
+    // --- image -> decoded planes ------------------------------------------------------------------------------------
+
+    void decoder_vjp(int64_t sample, int64_t strip, bool is_first) {
+        const int64_t rows = shape.rows, top = strip * 8 * rows;
+        const bool halo = rows == 2;
+        if (halo && !is_first) copy_row(luma_row(16), luma_row(0));
+        for (int64_t row = halo ? (is_first ? -1 : 1) : 0; row < 8 * rows + (halo ? 1 : 0); ++row) {
+            read_row(sample, top + row, row);
+            if (shape.groups == 1) continue;
+            if (!halo)
+                samples_of(top + row, row);
+            else if (row >= 2 && row % 2 == 0)
+                samples_of((top + row) / 2 - 1, row / 2 - 1);
+        }
+    }
+
+    void copy_row(const T* from, T* to) const {
+        memcpy(to - Shape::MARGIN, from - Shape::MARGIN, shape.pitch * sizeof(T));
+    }
+
+    // Cotangents of luma and chroma of a row of pixels. Beyond the image, which was cropped, they are zero; beyond what
+    // the samples cover they are repeated, as the samples were.
+    void read_row(int64_t sample, int64_t y, int64_t row) {
+        const int64_t covered = shape.rows * shape.extent_rows[1];
+        const int64_t from = y < 0 ? 0 : y >= covered ? covered - 1 : y;
+        T* const luma = row >= 0 ? luma_row(row) : scratch.spare[0];
+        T* const chroma[2] = {ring_row(0, y), ring_row(1, y)};
+        const int64_t luma_width = 8 * shape.wide[0], chroma_width = shape.columns * 8 * shape.wide[1];
+        if (from >= shape.height) {
+            zero(luma, 0, luma_width);
+            for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) zero(chroma[plane], 0, chroma_width);
+            return;
+        }
+        const int64_t pitch = shape.inside_pitch();
+        const uint8_t* const inside = call.inside + (sample * call.channels * shape.height + from) * pitch;
+        for (int64_t x = 0; x < shape.width; x += CHUNK) {
+            const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
+            cotangent.read(sample, from, x, n);
+            for (int i = 0; i < n; i += 8) {
+                V g[3];
+                for (int c = 0; c < (shape.groups == 2 ? 3 : 1); ++c)
+                    g[c] = clip_vjp(
+                        V::load(cotangent.at[c] + i),
+                        Mask<T, 8>::of_bits(inside[c * shape.height * pitch + (x + i) / 8]));
+                if (shape.groups == 1) {
+                    g[0].store(luma + x + i);
+                    continue;
+                }
+                mix_vjp(operands->inverse, 0, g[0], g[1], g[2]).store(luma + x + i);
+                mix_vjp(operands->inverse, 1, g[0], g[1], g[2]).store(chroma[0] + x + i);
+                mix_vjp(operands->inverse, 2, g[0], g[1], g[2]).store(chroma[1] + x + i);
+            }
+        }
+        if (y >= shape.height) zero(luma, 0, luma_width);
+        zero(luma, shape.width, luma_width);
+        for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) zero(chroma[plane], shape.width, chroma_width);
+    }
+
+    void zero(T* row, int64_t from, int64_t to) const {
+        for (int64_t x = from; x < to; ++x) row[x] = 0;
+    }
+
+    // The adjoint of upsampling: row `i` of the chroma samples, row `row` of the strip.
+    void samples_of(int64_t i, int64_t row) {
+        const int64_t width = shape.extent_columns[1], whole = 8 * shape.wide[1];
+        for (int plane = 0; plane < 2; ++plane) {
+            T* const to = chroma_row(plane, row);
+            if (i >= shape.extent_rows[1]) {
+                zero(to, 0, whole);
+                continue;
+            }
+            const int64_t y = i * shape.rows;
+            const T *a = ring_row(plane, y - 1), *b = ring_row(plane, y), *c = ring_row(plane, y + 1),
+                    *d = ring_row(plane, y + 2);
+            const bool two_rows = shape.rows == 2, filters = shape.triangle;
+            const auto vertical = [&](int64_t x) __attribute__((always_inline)) {
+                if (!two_rows) return V::load(b + x);
+                const V near = V::load(b + x) + V::load(c + x);
+                return filters ? triangle(near, V::load(a + x) + V::load(d + x)) : near;
+            };
+            if (shape.columns == 1) {
+                for (int64_t x = 0; x < whole; x += 8) vertical(x).store(to + x);
+            } else {
+                T* const even = scratch.spare[0];
+                T* const odd = scratch.spare[1];
+                for (int64_t x = 0; x < whole; x += 8) {
+                    V e, o;
+                    unzip(vertical(2 * x), vertical(2 * x + 8), e, o);
+                    e.store(even + x);
+                    o.store(odd + x);
+                }
+                if (filters) {
+                    odd[-1] = even[0];
+                    even[width] = odd[width - 1];
+                    for (int64_t x = 0; x < whole; x += 8)
+                        triangle(
+                            V::load(even + x) + V::load(odd + x), V::load(odd + x - 1) + V::load(even + x + 1))
+                            .store(to + x);
+                } else {
+                    for (int64_t x = 0; x < whole; x += 8) (V::load(even + x) + V::load(odd + x)).store(to + x);
+                }
+            }
+            zero(to, width, whole);
+        }
+    }
+
+    // --- coefficients -----------------------------------------------------------------------------------------------
+
+    void coefficients_vjp(int64_t sample, int64_t strip) {
+        Sums<T>* const sums =
+            call.needs_steps ? static_cast<Sums<T>*>(call.sums) + sample * shape.strips + strip : nullptr;
+        for (int group = 0; group < shape.groups; ++group) {
+            if (sums)
+                for (auto& sum : steps[group]) sum = 0;
+            for (int plane = 0; plane < (group ? 2 : 1); ++plane)
+                for (int64_t row = 0; row < shape.blocks_down(strip, group); ++row)
+                    blocks_of(sample, group, plane, strip * (group ? 1 : shape.rows) + row,
+                              group ? chroma_row(plane, 0) : luma_row(8 * row));
+            if (sums) memcpy(sums->steps[group], steps[group], sizeof steps[group]);
+        }
+    }
+
+    void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples) {
+        const int64_t offset = shape.u_offset(sample, group, plane, row, 0);
+        const int64_t k_offset = ((sample * shape.high[group] + row) * shape.wide[group]) * 64;
+        const T* const u = static_cast<const T*>(call.u[group]);
+        const T* const k = static_cast<const T*>(call.blocks[group + plane]);
+        T* const g_k = static_cast<T*>(call.g_blocks[group + plane]);
+        for (int64_t column = 0; column < shape.wide[group]; ++column) {
+            const BlockVjpAt<T> at = {
+                samples + 8 * column,
+                shape.pitch,
+                u ? u + offset + 64 * column : nullptr,
+                k ? k + k_offset + 64 * column : nullptr,
+                g_k ? g_k + k_offset + 64 * column : nullptr,
+                call.in_range[group] ? call.in_range[group] + offset / 8 + 8 * column : nullptr,
+                call.needs_steps ? steps[group] : nullptr,
+            };
+            block_vjp(at, *operands, group, call.source, call.sink, call.arithmetic, call.rounding, goes_on);
+        }
+    }
+
+    // --- planes -> image --------------------------------------------------------------------------------------------
+
+    void encoder_vjp(int64_t sample, int64_t strip) {
+        const int64_t rows = shape.rows, top = strip * 8 * rows;
+        if (strip == shape.strips - 1) {
+            // What repeated rows got goes to the one that was repeated.
+            fold_rows(scratch.luma, shape.height - 1 - top, 8 * shape.blocks_down(strip, 0), 8 * shape.wide[0]);
+            for (int plane = 0; plane < 2 * shape.groups - 2; ++plane)
+                fold_rows(scratch.chroma[plane], shape.extent_rows[1] - 1 - 8 * strip, 8, 8 * shape.wide[1]);
+        }
+        V products[9], totals[3];
+        for (auto& product : products) product = T(0);
+        for (auto& total : totals) total = T(0);
+        for (int64_t y = top; y < top + 8 * rows && y < shape.height; ++y) write_row(sample, y, y - top, products, totals);
+        if (!call.needs_color) return;
+        Sums<T>& sums = static_cast<Sums<T>*>(call.sums)[sample * shape.strips + strip];
+        for (int i = 0; i < 9; ++i) sums.matrix[i] = sum_of(products[i]);
+        for (int i = 0; i < 3; ++i) sums.shift[i] = sum_of(totals[i]);
+    }
+
+    void fold_rows(T* plane, int64_t last, int64_t count, int64_t width) const {
+        T* const to = plane + last * shape.pitch;
+        for (int64_t row = last + 1; row < count; ++row)
+            for (int64_t x = 0; x < width; ++x) to[x] += plane[row * shape.pitch + x];
+    }
+
+    // Cotangents of full width of a row's chroma, where means were taken. Columns that were repeated go to the last.
+    const T* full_row(int plane, int64_t y, int64_t row) const {
+        const T* const from = chroma_row(plane, row / shape.rows);
+        const bool is_doubled = shape.rows == 2 && y == shape.height - 1 && shape.height % 2;
+        const T share = T(is_doubled ? 2 : 1) / T(shape.rows * shape.columns);
+        T* const to = scratch.spare[plane];
+        const int64_t whole = 8 * shape.wide[1];
+        for (int64_t x = 0; x < whole; x += 8) {
+            const V g = V::load(from + x) * share;
+            if (shape.columns == 2) {
+                V a, b;
+                zip(g, g, a, b);
+                a.store(to + 2 * x);
+                b.store(to + 2 * x + 8);
+            } else {
+                g.store(to + x);
+            }
+        }
+        fold_columns(to, shape.columns * whole);
+        return to;
+    }
+
+    void fold_columns(T* row, int64_t count) const {
+        T sum = row[shape.width - 1];
+        for (int64_t x = shape.width; x < count; ++x) sum += row[x];
+        row[shape.width - 1] = sum;
+    }
+
+    void write_row(int64_t sample, int64_t y, int64_t row, V (&products)[9], V (&totals)[3]) {
+        T* const luma = luma_row(row);
+        fold_columns(luma, 8 * shape.wide[0]);
+        const T* planes[3] = {luma, nullptr, nullptr};
+        for (int plane = 0; plane < 2 * shape.groups - 2; ++plane) planes[1 + plane] = full_row(plane, y, row);
+        const V scale = T(call.scale);
+        for (int64_t x = 0; x < shape.width; x += CHUNK) {
+            const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
+            if (call.needs_image) {
+                g_image.open(sample, y, x, n);
+                for (int i = 0; i < n; i += 8) {
+                    const V a = V::load(planes[0] + x + i);
+                    if (shape.groups == 1) {
+                        (a * scale).store(g_image.at[0] + i);
+                        continue;
+                    }
+                    const V b = V::load(planes[1] + x + i), c = V::load(planes[2] + x + i);
+                    for (int channel = 0; channel < 3; ++channel)
+                        (mix_vjp(operands->matrix, channel, a, b, c) * scale).store(g_image.at[channel] + i);
+                }
+                g_image.write(n);
+            }
+            if (call.needs_color) add_products(sample, y, x, n, planes, products, totals);
+        }
+    }
+
+    void add_products(
+        int64_t sample, int64_t y, int64_t x, int n, const T* const (&planes)[3], V (&products)[9], V (&totals)[3]) {
+        image.read(sample, y, x, n);
+        for (int i = 0; i < n; i += 8) {
+            const Mask<T, 8> exists = Mask<T, 8>::of_bits(n - i < 8 ? (1 << (n - i)) - 1 : 255);
+            V pixel[3];
+            for (int d = 0; d < 3; ++d) pixel[d] = select(exists, V::load(image.at[d] + i), V(T(0)));
+            for (int c = 0; c < 3; ++c) {
+                const V g = select(exists, V::load(planes[c] + x + i), V(T(0)));
+                totals[c] = totals[c] + g;
+                for (int d = 0; d < 3; ++d) products[3 * c + d] = products[3 * c + d] + g * pixel[d];
+            }
+        }
+    }
+};
+
+}  // namespace

@@ -1,0 +1,32 @@
+// The functions of the library. None allocates, throws or keeps anything; all but `use` may run in many threads.
+
+#pragma once
+
+#include "call.hpp"
+
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+// Names of the instruction sets that this processor has, best first, separated by spaces.
+EXPORT const char* pyjpegdiff_instruction_sets();
+// Take one of them, by its index among those; the first is taken at load.
+EXPORT void pyjpegdiff_use(int64_t index);
+
+// Bytes of one `Operands`, one `Sums`, and of the scratch memory that each thread of a call needs.
+EXPORT int64_t pyjpegdiff_operands_size(const Call*);
+EXPORT int64_t pyjpegdiff_sums_size(const Call*);
+EXPORT int64_t pyjpegdiff_scratch_size(const Call*);
+// Strips of one sample. Those of a call are numbered through, sample by sample.
+EXPORT int64_t pyjpegdiff_strips(const Call*);
+
+// Fill `operands`; of decode from `steps`, else from quality and tables.
+EXPORT void pyjpegdiff_prepare(const Call*);
+// Strips first..last - 1, with scratch memory aligned to 64 bytes.
+EXPORT void pyjpegdiff_forward(const Call*, int64_t first, int64_t last, void* scratch);
+EXPORT void pyjpegdiff_vjp(const Call*, int64_t first, int64_t last, void* scratch);
+// From all sums to the cotangents of parameters (of decode: of steps), which are added to what is there. Encode adds
+// `g_steps`, the cotangents of its own steps, to the sums.
+EXPORT void pyjpegdiff_finish(const Call*);

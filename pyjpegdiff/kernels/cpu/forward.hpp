@@ -1,0 +1,338 @@
+// Image or coefficients -> coefficients or image, strip by strip.
+//
+// A strip's planes stay in the cache. Where upsampling doubles rows, a pixel row needs the chroma row above and below
+// its own: the last rows of a strip are carried over to the next one, whose first chroma row they wait for. At either
+// end of what a thread does, the chroma of one more strip is computed again.
+
+#pragma once
+
+#include "../formulas/color.hpp"
+#include "../formulas/sampling.hpp"
+#include "blocks.hpp"
+#include "pixels.hpp"
+#include "shape.hpp"
+
+namespace {
+
+template <class T, int ARITHMETIC>
+struct Forward {
+    static constexpr bool HARD = ARITHMETIC != SMOOTH, LIB = ARITHMETIC == LIBJPEG;
+    typedef Vec<T> V;
+
+    const Call& call;
+    const Shape shape;
+    Scratch<T> scratch;
+    RowReader<T> image, cotangent;
+    RowWriter<T> result;
+    T matrix[9], shift[3], inverse[9], unshift[3];
+    const Operands<T>* operands;
+
+    Forward(const Call& call, void* memory)
+        : call(call), shape(call), scratch(shape, memory), image(call.image, call.channels, call.scale),
+          cotangent(call.cotangent, call.channels, 1 / call.scale), result(call.result, call.channels) {}
+
+    void run(int64_t first, int64_t last) {
+        while (first < last) {
+            const int64_t sample = first / shape.strips, start = first % shape.strips;
+            const int64_t count = last - first < shape.strips - start ? last - first : shape.strips - start;
+            set_operands(sample);
+            run_sample(sample, start, start + count);
+            first += count;
+        }
+    }
+
+    void set_operands(int64_t sample) {
+        operands = reinterpret_cast<const Operands<T>*>(
+            static_cast<const char*>(call.operands) + sample * call.operands_stride);
+        for (int i = 0; i < 9; ++i) {
+            matrix[i] = LIB ? T(FIXED_MATRIX[i]) : operands->matrix[i];
+            inverse[i] = LIB ? T(FIXED_INVERSE[i]) : operands->inverse[i];
+        }
+        const T biases[3] = {T(COLOR_BIAS_LUMA), T(COLOR_BIAS_CHROMA), T(COLOR_BIAS_CHROMA)};
+        for (int i = 0; i < 3; ++i) {
+            shift[i] = (LIB ? T(i ? 0 : -LEVEL) : operands->shift[i]) + (HARD ? biases[i] : T(0));
+            unshift[i] = (LIB ? T(LEVEL) : operands->unshift[i]) + (HARD ? T(0.5) : T(0));
+        }
+    }
+
+    void run_sample(int64_t sample, int64_t start, int64_t stop) {
+        if (call.sink == TO_BLOCKS) {
+            for (int64_t strip = start; strip < stop; ++strip) planes_of(sample, strip, false);
+            return;
+        }
+        const bool halo = shape.rows == 2;
+        const int64_t step = 8 * shape.rows;
+        if (halo && start > 0) {
+            planes_of(sample, start - 1, true);
+            carry();
+        }
+        for (int64_t strip = start; strip < stop; ++strip) {
+            planes_of(sample, strip, false);
+            const int64_t top = strip * step;
+            const bool is_last = strip == shape.strips - 1;
+            const int64_t end = is_last ? shape.height : top + step - (halo ? 1 : 0);
+            for (int64_t y = halo && strip > start ? top - 1 : top; y < end; ++y) emit(sample, strip, y);
+            if (halo) carry();
+        }
+        if (halo && stop < shape.strips) {
+            planes_of(sample, stop, true);
+            emit(sample, stop, stop * step - 1);
+        }
+    }
+
+    // Row 0 is the last one of the strip before.
+    T* luma_row(int64_t row) const { return scratch.luma + (row + 1) * shape.pitch; }
+    T* chroma_row(int plane, int64_t row) const { return scratch.chroma[plane] + (row + 1) * shape.pitch; }
+
+    void carry() {
+        copy_row(luma_row(8 * shape.rows - 1), luma_row(-1));
+        if (shape.groups == 2)
+            for (int plane = 0; plane < 2; ++plane) copy_row(chroma_row(plane, 7), chroma_row(plane, -1));
+    }
+    void copy_row(const T* from, T* to) const {
+        memcpy(to - Shape::MARGIN, from - Shape::MARGIN, shape.pitch * sizeof(T));
+    }
+
+    // --- decoded planes of a strip ----------------------------------------------------------------------------------
+
+    // `halo`: only the chroma, of a strip that another call or thread does.
+    void planes_of(int64_t sample, int64_t strip, bool halo) {
+        if (call.source == FROM_IMAGE) read_strip(sample, strip);
+        for (int group = halo ? 1 : 0; group < shape.groups; ++group) {
+            const int64_t down = shape.blocks_down(strip, group);
+            for (int plane = 0; plane < (group ? 2 : 1); ++plane)
+                for (int64_t row = 0; row < down; ++row) {
+                    const int64_t block_row = strip * (group ? 1 : shape.rows) + row;
+                    T* const samples = group ? chroma_row(plane, 0) : luma_row(8 * row);
+                    blocks_of(sample, group, plane, block_row, samples, halo);
+                }
+        }
+    }
+
+    void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples, bool halo) {
+        const int64_t offset = shape.u_offset(sample, group, plane, row, 0);
+        // Blocks of Cb and Cr are arrays of their own.
+        const int64_t k_offset = shape.u_offset(0, 0, 0, 0, 0) +
+                                 ((sample * shape.high[group] + row) * shape.wide[group]) * 64;
+        T* const u = static_cast<T*>(call.u[group]);
+        T* const k = static_cast<T*>(call.blocks[group + plane]);
+        const bool reads_u = call.source == FROM_U, keeps = !halo && call.sink != TO_COLOR_SUMS;
+        for (int64_t column = 0; column < shape.wide[group]; ++column) {
+            BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr};
+            if (u && (reads_u || keeps)) at.u = u + offset + 64 * column;
+            if (k) at.k = k + k_offset + 64 * column;
+            if (keeps && call.in_range[group]) at.in_range = call.in_range[group] + offset / 8 + 8 * column;
+            block_forward<T, ARITHMETIC>(at, *operands, group, call.source, call.sink, call.rounding);
+        }
+    }
+
+    // --- pixels -> planes -------------------------------------------------------------------------------------------
+
+    void read_strip(int64_t sample, int64_t strip) {
+        const int64_t rows = shape.rows, top = strip * 8 * rows;
+        const int64_t luma_rows = 8 * shape.blocks_down(strip, 0);
+        for (int64_t row = 0; row < 8 * rows; ++row) {
+            const bool exists = top + row < shape.height;
+            if (exists)
+                read_row(sample, top + row, row);
+            else if (row < luma_rows)
+                copy_row(luma_row(row - 1), luma_row(row));
+            if (shape.groups == 2 && (row + 1) % rows == 0) means(top, row / rows, exists);
+        }
+    }
+
+    // Where a row's chroma goes before means are taken.
+    T* full_row(int plane, int64_t row) const {
+        const bool direct = shape.rows == 1 && shape.columns == 1;
+        return direct ? chroma_row(plane, row) : scratch.ring[plane] + row % shape.rows * shape.pitch;
+    }
+
+    void read_row(int64_t sample, int64_t y, int64_t row) {
+        T* const planes[3] = {luma_row(row), full_row(0, row), full_row(1, row)};
+        for (int64_t x = 0; x < shape.width; x += CHUNK) {
+            const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
+            image.read(sample, y, x, n);
+            for (int i = 0; i < n; i += 8) to_planes(i, x + i, planes);
+        }
+        fill(planes[0], shape.width, 8 * shape.wide[0]);
+        for (int plane = 1; plane < 2 * shape.groups - 1; ++plane)
+            fill(planes[plane], shape.width, 8 * shape.wide[1] * shape.columns);
+    }
+
+    METHOD void to_planes(int i, int64_t x, T* const (&planes)[3]) {
+        V pixel[3];
+        for (int c = 0; c < (shape.groups == 2 ? 3 : 1); ++c) {
+            pixel[c] = V::load(image.at[c] + i);
+            // What saving the image would store.
+            if (LIB) pixel[c] = hard_clip(rint(pixel[c]), T(0), T(255));
+        }
+        if (shape.groups == 1) {
+            const V luma = pixel[0] - V(T(HARD ? LEVEL - COLOR_BIAS_LUMA : LEVEL));
+            return (HARD ? floor(luma) : luma).store(planes[0] + x);
+        }
+        for (int c = 0; c < 3; ++c) {
+            const V mixed = mix(matrix, c, pixel[0], pixel[1], pixel[2]) + V(shift[c]);
+            (HARD ? floor(mixed) : mixed).store(planes[c] + x);
+        }
+    }
+
+    void fill(T* row, int64_t from, int64_t to) const {
+        for (int64_t x = from; x < to; ++x) row[x] = row[from - 1];
+    }
+
+    // The last row of pixels is repeated to complete its group, and then the last row of means.
+    void means(int64_t top, int64_t row, bool exists) {
+        if (shape.rows == 1 && shape.columns == 1) {
+            if (!exists)
+                for (int plane = 0; plane < 2; ++plane) copy_row(chroma_row(plane, row - 1), chroma_row(plane, row));
+            return;
+        }
+        for (int plane = 0; plane < 2; ++plane) {
+            T* const to = chroma_row(plane, row);
+            if (top + row * shape.rows >= shape.height) {
+                copy_row(chroma_row(plane, row - 1), to);
+                continue;
+            }
+            const T* const a = scratch.ring[plane];
+            const T* const b = exists && shape.rows == 2 ? a + shape.pitch : a;
+            const Biases biases = down_biases(int(shape.rows), int(shape.columns));
+            T lanes[8];
+            for (int i = 0; i < 8; ++i) lanes[i] = HARD ? T(i % 2 ? biases.odd : biases.even) : T(0);
+            const V bias = V::load(lanes), share = T(1.0 / (shape.rows * shape.columns));
+            const bool two_rows = shape.rows == 2;
+            for (int64_t x = 0; x < 8 * shape.wide[1]; x += 8) {
+                V sum;
+                if (shape.columns == 2) {
+                    V first = V::load(a + 2 * x), second = V::load(a + 2 * x + 8), even, odd;
+                    if (two_rows) {
+                        first = first + V::load(b + 2 * x);
+                        second = second + V::load(b + 2 * x + 8);
+                    }
+                    unzip(first, second, even, odd);
+                    sum = even + odd;
+                } else {
+                    sum = V::load(a + x) + V::load(b + x);
+                }
+                const V mean = sum * share;
+                (HARD ? floor(mean + bias) : mean).store(to + x);
+            }
+        }
+    }
+
+    // --- planes -> pixels -------------------------------------------------------------------------------------------
+
+    // Row `y` of the image, when `strip` is in scratch memory.
+    void emit(int64_t sample, int64_t strip, int64_t y) {
+        const T* rows[3] = {luma_row(y - strip * 8 * shape.rows), nullptr, nullptr};
+        if (shape.groups == 2)
+            for (int plane = 0; plane < 2; ++plane) rows[1 + plane] = upsampled(plane, strip, y);
+        if (call.sink == TO_COLOR_SUMS)
+            add_to_sums(sample, y, rows);
+        else
+            write_row(sample, y, rows);
+    }
+
+    // A row of full width; edges are repeated.
+    const T* upsampled(int plane, int64_t strip, int64_t y) {
+        const int64_t i = y / shape.rows, first = strip * 8, width = shape.extent_columns[1];
+        const T* const near = chroma_row(plane, i - first);
+        if (shape.rows == 1 && shape.columns == 1) return near;
+        T* const t = scratch.spare[plane];
+        T* const to = scratch.spare[2 + plane];
+        if (!shape.triangle) {
+            for (int64_t x = 0; x < shape.width; ++x) to[x] = near[x / 2];
+            return to;
+        }
+        const Biases biases = up_biases(int(shape.rows), int(shape.columns));
+        const bool is_odd = y % 2;
+        int64_t other = is_odd ? i + 1 : i - 1;
+        other = other < 0 ? 0 : other >= shape.extent_rows[1] ? shape.extent_rows[1] - 1 : other;
+        const T* const far = shape.rows == 2 ? chroma_row(plane, other - first) : near;
+        if (shape.columns == 1) {
+            const V bias = T(is_odd ? biases.odd : biases.even);
+            for (int64_t x = 0; x < width; x += 8) {
+                const V sample = triangle(V::load(near + x), V::load(far + x));
+                (HARD ? floor(sample + bias) : sample).store(to + x);
+            }
+            return to;
+        }
+        if (shape.rows == 2)
+            for (int64_t x = 0; x < width; x += 8) triangle(V::load(near + x), V::load(far + x)).store(t + x);
+        else
+            memcpy(t, near, width * sizeof(T));
+        t[-1] = t[0];
+        t[width] = t[width - 1];
+        const V even_bias = T(biases.even), odd_bias = T(biases.odd);
+        for (int64_t x = 0; x < width; x += 8) {
+            const V own = V::load(t + x);
+            V even = triangle(own, V::load(t + x - 1)), odd = triangle(own, V::load(t + x + 1)), a, b;
+            if (HARD) {
+                even = floor(even + even_bias);
+                odd = floor(odd + odd_bias);
+            }
+            zip(even, odd, a, b);
+            a.store(to + 2 * x);
+            b.store(to + 2 * x + 8);
+        }
+        return to;
+    }
+
+    void write_row(int64_t sample, int64_t y, const T* const (&rows)[3]) {
+        const T scale = T(1 / call.scale);
+        uint8_t* inside = call.inside;
+        if (inside) inside += (sample * call.channels * shape.height + y) * shape.inside_pitch();
+        for (int64_t x = 0; x < shape.width; x += CHUNK) {
+            const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
+            result.open(sample, y, x, n);
+            for (int i = 0; i < n; i += 8) to_pixels(i, x + i, rows, scale, inside);
+            result.write(n);
+        }
+    }
+
+    METHOD void to_pixels(int i, int64_t x, const T* const (&rows)[3], T scale, uint8_t* inside) {
+        const V luma = V::load(rows[0] + x);
+        if (shape.groups == 1) return to_pixel(0, luma + V(T(LEVEL + (HARD ? 0.5 : 0))), i, x, scale, inside);
+        const V cb = V::load(rows[1] + x), cr = V::load(rows[2] + x);
+        for (int c = 0; c < 3; ++c) to_pixel(c, mix(inverse, c, luma, cb, cr) + V(unshift[c]), i, x, scale, inside);
+    }
+
+    METHOD void to_pixel(int c, V pixel, int i, int64_t x, T scale, uint8_t* inside) {
+        if (HARD) pixel = floor(pixel);
+        if (inside)
+            inside[c * shape.height * shape.inside_pitch() + x / 8] = uint8_t(is_inside(pixel, T(0), T(255)).bits());
+        pixel = HARD ? hard_clip(pixel, T(0), T(255)) : soft_clip(pixel, T(0), T(255));
+        if (scale != 1) pixel = pixel * scale;
+        pixel.store(result.at[c] + i);
+    }
+
+    // --- gradients of the color conversion back ---------------------------------------------------------------------
+
+    void add_to_sums(int64_t sample, int64_t y, const T* const (&rows)[3]) {
+        Sums<T>& sums = static_cast<Sums<T>*>(call.sums)[sample * shape.strips + y / (8 * shape.rows)];
+        const uint8_t* const inside =
+            call.inside + (sample * call.channels * shape.height + y) * shape.inside_pitch();
+        V products[9], totals[3];
+        for (auto& product : products) product = T(0);
+        for (auto& total : totals) total = T(0);
+        for (int64_t x = 0; x < shape.width; x += CHUNK) {
+            const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
+            cotangent.read(sample, y, x, n);
+            for (int i = 0; i < n; i += 8) {
+                const Mask<T, 8> exists = Mask<T, 8>::of_bits(n - i < 8 ? (1 << (n - i)) - 1 : 255);
+                for (int c = 0; c < 3; ++c) {
+                    const int bits = inside[c * shape.height * shape.inside_pitch() + (x + i) / 8];
+                    const V g = select(
+                        exists, clip_vjp(V::load(cotangent.at[c] + i), Mask<T, 8>::of_bits(bits)), V(T(0)));
+                    totals[c] = totals[c] + g;
+                    for (int d = 0; d < 3; ++d)
+                        products[3 * c + d] = products[3 * c + d] +
+                                              g * select(exists, V::load(rows[d] + x + i), V(T(0)));
+                }
+            }
+        }
+        for (int i = 0; i < 9; ++i) sums.inverse[i] += sum_of(products[i]);
+        for (int i = 0; i < 3; ++i) sums.unshift[i] += sum_of(totals[i]);
+    }
+};
+
+}  // namespace

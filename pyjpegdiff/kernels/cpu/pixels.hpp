@@ -1,0 +1,196 @@
+// Rows of the caller's pixels, of any type and stride, to numbers and back.
+
+#pragma once
+
+#include "call.hpp"
+#include "simd.hpp"
+
+namespace {
+
+constexpr int CHUNK = 256;  // pixels converted at a time: they stay in the fastest cache
+
+INLINE float of_half(uint16_t half) {
+    // Exponents of float are 112 larger; the product makes subnormal numbers right, too.
+    const uint32_t magnitude = half & 0x7fff;
+    float x;
+    uint32_t bits = magnitude << 13;
+    memcpy(&x, &bits, 4);
+    x *= 5.192296858534828e33f;  // 2^112
+    memcpy(&bits, &x, 4);
+    bits |= magnitude >= 0x7c00 ? 0x7f800000u : 0u;
+    bits |= uint32_t(half & 0x8000) << 16;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+INLINE uint16_t to_half(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    if (magnitude > 0x7f800000) return uint16_t(sign | 0x7e00 | (magnitude >> 13 & 0x1ff));
+    if (magnitude >= 0x477ff000) return uint16_t(sign | 0x7c00);  // beyond 65520: infinite
+    if (magnitude < 0x38800000) {
+        // Subnormal: whole multiples of 2^-24, which an addition rounds half to even.
+        float y;
+        memcpy(&y, &magnitude, 4);
+        y += 0.5f;
+        uint32_t rounded;
+        memcpy(&rounded, &y, 4);
+        return uint16_t(sign | (rounded - 0x3f000000));
+    }
+    return uint16_t(sign | ((magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13));
+}
+
+template <class P, class T>
+INLINE T number_of(P x) {
+    return T(x);
+}
+
+// `n` pixels of one type, `step` bytes apart.
+template <class P, class T>
+INLINE void read_strided(const char* from, int64_t step, int n, T scale, T* to) {
+    for (int i = 0; i < n; ++i) {
+        P x;
+        memcpy(&x, from + i * step, sizeof x);
+        to[i] = T(x) * scale;
+    }
+}
+template <class T>
+INLINE void read_strided_halves(const char* from, int64_t step, int n, T scale, T* to) {
+    for (int i = 0; i < n; ++i) {
+        uint16_t x;
+        memcpy(&x, from + i * step, sizeof x);
+        to[i] = T(of_half(x)) * scale;
+    }
+}
+
+// With the usual strides known at compile time, loops become vector instructions.
+template <class P, class T>
+INLINE void read_as(const char* from, int64_t step, int n, T scale, T* to) {
+    if (step == sizeof(P))
+        read_strided<P>(from, sizeof(P), n, scale, to);
+    else if (step == 3 * sizeof(P))
+        read_strided<P>(from, 3 * sizeof(P), n, scale, to);
+    else
+        read_strided<P>(from, step, n, scale, to);
+}
+
+template <class T>
+void read_pixels(const Pixels& pixels, const char* from, int n, T scale, T* to) {
+    const int64_t step = pixels.column;
+    switch (pixels.kind) {
+        case U8: return read_as<uint8_t>(from, step, n, scale, to);
+        case I8: return read_as<int8_t>(from, step, n, scale, to);
+        case U16: return read_as<uint16_t>(from, step, n, scale, to);
+        case I16: return read_as<int16_t>(from, step, n, scale, to);
+        case U32: return read_strided<uint32_t>(from, step, n, scale, to);
+        case I32: return read_strided<int32_t>(from, step, n, scale, to);
+        case U64: return read_strided<uint64_t>(from, step, n, scale, to);
+        case I64: return read_strided<int64_t>(from, step, n, scale, to);
+        case F16: return read_strided_halves(from, step, n, scale, to);
+        case F32: return read_as<float>(from, step, n, scale, to);
+        default: return read_as<double>(from, step, n, scale, to);
+    }
+}
+
+template <class P, class T>
+INLINE void write_strided(const T* from, char* to, int64_t step, int n) {
+    for (int i = 0; i < n; ++i) {
+        const P x = P(from[i]);
+        memcpy(to + i * step, &x, sizeof x);
+    }
+}
+
+template <class T>
+void write_pixels(const Pixels& pixels, const T* from, int n, char* to) {
+    const int64_t step = pixels.column;
+    if (pixels.kind == F16) {
+        for (int i = 0; i < n; ++i) {
+            const uint16_t x = to_half(float(from[i]));
+            memcpy(to + i * step, &x, sizeof x);
+        }
+    } else if (step == int64_t(sizeof(T))) {
+        memcpy(to, from, n * sizeof(T));
+    } else if (step == 3 * int64_t(sizeof(T))) {
+        write_strided<T>(from, to, 3 * sizeof(T), n);
+    } else {
+        write_strided<T>(from, to, step, n);
+    }
+}
+
+// Three interleaved channels at once.
+template <class T>
+void write_interleaved(const T (&from)[3][CHUNK], int n, char* to) {
+    T* const out = reinterpret_cast<T*>(to);
+    for (int i = 0; i < n; ++i) {
+        out[3 * i] = from[0][i];
+        out[3 * i + 1] = from[1][i];
+        out[3 * i + 2] = from[2][i];
+    }
+}
+
+template <class T>
+constexpr int64_t kind_of() {
+    return sizeof(T) == 4 ? F32 : F64;
+}
+
+// Part of one row of an image, all channels: in the caller's memory where its numbers lie there as they are, else
+// copied to a buffer, filled up to whole vectors.
+template <class T>
+struct RowReader {
+    const Pixels& pixels;
+    int channels;
+    T scale;
+    T buffer[3][CHUNK];
+    const T* at[3];
+
+    RowReader(const Pixels& pixels, int64_t channels, double scale)
+        : pixels(pixels), channels(int(channels)), scale(T(scale)) {}
+
+    void read(int64_t sample, int64_t y, int64_t x, int n) {
+        const char* from =
+            static_cast<const char*>(pixels.data) + sample * pixels.sample + y * pixels.row + x * pixels.column;
+        const bool in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % 8 == 0 &&
+                              scale == 1 && (reinterpret_cast<uintptr_t>(from) | uintptr_t(pixels.channel)) % sizeof(T) == 0;
+        for (int c = 0; c < channels; ++c) {
+            if (in_place) {
+                at[c] = reinterpret_cast<const T*>(from + c * pixels.channel);
+                continue;
+            }
+            read_pixels(pixels, from + c * pixels.channel, n, scale, buffer[c]);
+            for (int i = n; i % 8; ++i) buffer[c][i] = buffer[c][n - 1];
+            at[c] = buffer[c];
+        }
+    }
+};
+
+// The same for writing: fill what `at` points to, then `write`.
+template <class T>
+struct RowWriter {
+    const Pixels& pixels;
+    int channels;
+    T buffer[3][CHUNK];
+    T* at[3];
+    char* to;
+    bool in_place;
+
+    RowWriter(const Pixels& pixels, int64_t channels) : pixels(pixels), channels(int(channels)) {}
+
+    void open(int64_t sample, int64_t y, int64_t x, int n) {
+        to = static_cast<char*>(pixels.data) + sample * pixels.sample + y * pixels.row + x * pixels.column;
+        in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % 8 == 0 &&
+                   (reinterpret_cast<uintptr_t>(to) | uintptr_t(pixels.channel)) % sizeof(T) == 0;
+        for (int c = 0; c < channels; ++c)
+            at[c] = in_place ? reinterpret_cast<T*>(to + c * pixels.channel) : buffer[c];
+    }
+
+    void write(int n) {
+        if (in_place) return;
+        if (channels == 3 && pixels.kind == kind_of<T>() && pixels.channel == int64_t(sizeof(T)) &&
+            pixels.column == 3 * int64_t(sizeof(T)) && reinterpret_cast<uintptr_t>(to) % sizeof(T) == 0)
+            return write_interleaved(buffer, n, to);
+        for (int c = 0; c < channels; ++c) write_pixels(pixels, buffer[c], n, to + c * pixels.channel);
+    }
+};
+
+}  // namespace

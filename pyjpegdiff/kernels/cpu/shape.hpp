@@ -1,0 +1,70 @@
+// The sizes of a call's planes, and the memory of one strip: 8 rows of chroma samples and the luma that goes with them.
+
+#pragma once
+
+#include "call.hpp"
+#include "simd.hpp"
+
+namespace {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+struct Shape {
+    int64_t height, width, groups, rows, columns, strips;
+    int64_t extent_rows[2], extent_columns[2];  // in samples of luma and chroma
+    int64_t high[2], wide[2];                   // in blocks
+    int64_t pitch;                              // numbers from row to row of every plane in scratch memory
+    bool triangle;  // whether libjpeg filters: where columns are doubled it repeats planes of one or two columns
+
+    explicit Shape(const Call& call)
+        : height(call.height), width(call.width), groups(call.channels == 3 ? 2 : 1), rows(call.rows),
+          columns(call.columns), strips(ceil_div(call.height, 8 * call.rows)) {
+        for (int group = 0; group < 2; ++group) {
+            extent_rows[group] = ceil_div(height, group ? rows : 1);
+            extent_columns[group] = ceil_div(width, group ? columns : 1);
+            high[group] = ceil_div(extent_rows[group], 8);
+            wide[group] = ceil_div(extent_columns[group], 8);
+        }
+        const int64_t luma = 8 * wide[0], chroma = 8 * columns * wide[1];
+        pitch = MARGIN + (luma > chroma ? luma : chroma) + MARGIN;
+        triangle = columns == 1 || extent_columns[1] > 2;
+    }
+
+    static constexpr int64_t MARGIN = 8;  // before and after a row
+
+    int64_t blocks_down(int64_t strip, int group) const {
+        const int64_t first = strip * (group ? 1 : rows), most = group ? 1 : rows;
+        return high[group] - first < most ? high[group] - first : most;
+    }
+    int64_t u_offset(int64_t sample, int group, int64_t plane, int64_t row, int64_t column) const {
+        return (((sample * (group ? 2 : 1) + plane) * high[group] + row) * wide[group] + column) * 64;
+    }
+    int64_t inside_pitch() const { return ceil_div(width, 8); }
+};
+
+// Rows of scratch memory, in the order in which they are taken.
+constexpr int64_t LUMA_ROWS = 17, CHROMA_ROWS = 9, RING = 4;
+constexpr int64_t SCRATCH_ROWS = LUMA_ROWS + 2 * CHROMA_ROWS + 2 * RING + 4;
+
+template <class T>
+struct Scratch {
+    T* luma;       // LUMA_ROWS
+    T* chroma[2];  // CHROMA_ROWS
+    T* ring[2];    // RING rows of full width
+    T* spare[4];
+
+    Scratch(const Shape& shape, void* memory) {
+        T* next = static_cast<T*>(memory) + Shape::MARGIN;
+        const auto take = [&](int64_t rows) {
+            T* const taken = next;
+            next += rows * shape.pitch;
+            return taken;
+        };
+        luma = take(LUMA_ROWS);
+        for (auto& plane : chroma) plane = take(CHROMA_ROWS);
+        for (auto& plane : ring) plane = take(RING);
+        for (auto& row : spare) row = take(1);
+    }
+};
+
+}  // namespace
