@@ -65,10 +65,10 @@ INLINE NativeFloat native_min(NativeFloat a, NativeFloat b) { return _mm256_min_
 INLINE int native_bits(FloatMask mask) { return _mm256_movemask_ps((__m256)mask); }
 #if defined(__AVX512F__)
 INLINE NativeDouble native_floor(NativeDouble x) {
-    return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    return _mm512_maskz_roundscale_pd(0xff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
 INLINE NativeDouble native_rint(NativeDouble x) {
-    return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return _mm512_maskz_roundscale_pd(0xff, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 INLINE NativeDouble native_max(NativeDouble a, NativeDouble b) { return _mm512_max_pd(a, b); }
 INLINE NativeDouble native_min(NativeDouble a, NativeDouble b) { return _mm512_min_pd(a, b); }
