@@ -1,0 +1,147 @@
+"""Compiled kernels for arrays in the host's memory: whole operations, strip by strip, in one pass over the image.
+
+Images are read and written where they lie, in any dtype, order of axes and strides. Every array that the kernels write
+to is made here, so that where there is no memory left, Python's `MemoryError` says so.
+
+Sums are added up in a fixed order, whatever the number of threads. In libjpeg arithmetic the result equals that of
+`array_api` to the bit; in float to a few eps, but for what lies so near a tie or a bound that the last bit decides.
+"""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_numpy_namespace, is_torch_namespace
+
+from pyjpegdiff.arrays import unbroadcast
+from pyjpegdiff.backends import cpu_empty
+from pyjpegdiff.backends.array_api import by_group
+from pyjpegdiff.backends.cpu_call import CpuCall
+from pyjpegdiff.backends.cpu_frame import batch_shape_of, residual_types
+from pyjpegdiff.kernels.library import FROM_U, TO_COLOR_SUMS, load
+from pyjpegdiff.operations import BLOCKS, Operation
+from pyjpegdiff.spec import Needs, Plan, Spec
+from pyjpegdiff.types import Arrays, Cotangents, Namespace, Shape, Size, Types
+
+
+class CpuKernels:
+    """The backend of NumPy arrays, and of tensors in the host's memory, where there is a compiled library."""
+
+    name = "cpu_kernels"
+    takes_numpy = True
+    automatic = True
+
+    def is_available(self) -> bool:
+        """Where the library is there and loads."""
+        return load() is not None
+
+    def supports(self, spec: Spec, xp: Namespace, device: Any) -> bool:
+        """NumPy arrays and tensors of the host, with surrogates that have a name."""
+        if load() is None or not isinstance(spec.rounding, str):
+            return False
+        if is_torch_namespace(xp):  # type: ignore[arg-type]
+            return bool(device.type == "cpu")
+        return is_numpy_namespace(xp)  # type: ignore[arg-type]
+
+    def forward(
+        self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Arrays, needs: tuple[bool, ...]
+    ) -> tuple[Arrays, Arrays]:
+        """As `pyjpegdiff.backends.Backend.forward`."""
+        batch_shape = batch_shape_of(operation, plan, inputs[0].shape)
+        if 0 in batch_shape:
+            return cpu_empty.forward(operation, plan, size, inputs, needs)
+        job = CpuCall(operation, plan, size, batch_shape)
+        call, library = job.call, job.library
+        job.take_parameters(inputs)
+        outputs: tuple[Any, ...] = ()
+        if operation.name == "decode":
+            _take_blocks(job, inputs)
+        else:
+            call.image = job.pixels(inputs[0])
+        if operation.name == "encode":
+            blocks = [job.new(f"blocks_{x}", shape, job.dtype) for x, shape in job.frame.blocks]
+        else:
+            made, call.result = job.new_image()
+            outputs = (job.image(made),)
+        residuals = job.new_residuals() if any(needs) else ()
+        job.run(library.pyjpegdiff_forward)
+        if operation.name == "encode":
+            steps = [job.steps(group, shape) for group, shape in enumerate(_steps_shapes(inputs))]
+            outputs = (blocks[0], steps[0], *blocks[1:], *steps[1:])
+        return outputs, residuals
+
+    def vjp(
+        self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Cotangents, residuals: Arrays,
+        cotangents: Cotangents, needs: tuple[bool, ...],
+    ) -> Cotangents:  # fmt: skip
+        """As `pyjpegdiff.backends.Backend.vjp`."""
+        batch_shape, kinds = residuals[0].shape[:-3], operation.needs(needs)
+        if 0 in batch_shape:
+            return cpu_empty.vjp(operation, plan, size, inputs, batch_shape, cotangents, needs)
+        job = CpuCall(operation, plan, size, batch_shape)
+        call, library = job.call, job.library
+        call.needs_image, call.needs_steps, call.needs_color = kinds
+        job.take_parameters(inputs)
+        job.take_residuals(residuals)
+        _take_cotangents(job, operation, inputs, cotangents, kinds)
+        found: dict[str, Any] = {}
+        if operation.name == "decode":
+            _take_blocks(job, inputs)
+            if kinds.image:
+                found |= {x: job.new(f"g_blocks_{x}", shape, job.dtype) for x, shape in job.frame.blocks}
+        else:
+            if kinds.color and inputs[0] is not None:
+                call.image = job.pixels(inputs[0])
+            if kinds.image:
+                made, call.g_image = job.new_image()
+                found["image_rgb"] = job.image(made)
+        if kinds.steps or kinds.color:
+            wanted = [name for name, need in zip(operation.inputs, needs, strict=False) if need]
+            of_parameters = job.new_cotangents(inputs, wanted)
+            job.new_sums()
+        job.run(library.pyjpegdiff_vjp)
+        if kinds.color and operation.name != "encode":
+            # The way back to RGB is computed again: its samples are no residuals.
+            call.sink = TO_COLOR_SUMS
+            if operation.name == "code":
+                call.source = FROM_U
+            job.run(library.pyjpegdiff_forward)
+        if kinds.steps or kinds.color:
+            job.finish()
+            by_name = dict(zip(operation.inputs, inputs, strict=False))
+            found |= {name: unbroadcast(xp, g, by_name[name].shape) for name, g in of_parameters.items()}  # type: ignore[union-attr]
+        return operation.cotangents(xp, plan, inputs, needs, found)
+
+    def residual_types(self, operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
+        """Coefficients in units of their step; a bit per pixel and per sample of what each clip left as it is."""
+        return residual_types(operation, plan, size, inputs)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _steps_shapes(inputs: Arrays) -> list[Shape]:
+    """Of each group of planes, as `Operation.output_types` has them."""
+    return [(*np.broadcast_shapes(inputs[1].shape, table.shape[:-2]), 8, 8) for table in inputs[2:4]]
+
+
+def _take_blocks(job: CpuCall, inputs: Cotangents) -> None:
+    for name, block in zip(BLOCKS, (inputs[0], *inputs[2:4]), strict=False):
+        if block is not None:
+            setattr(job.call, f"blocks_{name}", job.contiguous(block))
+
+
+def _take_cotangents(
+    job: CpuCall, operation: Operation, inputs: Cotangents, cotangents: Cotangents, kinds: Needs
+) -> None:
+    if operation.name != "encode":
+        assert cotangents[0] is not None, "an image has a cotangent wherever its VJP is called"
+        job.call.cotangent = job.pixels(cotangents[0])
+        return
+    g_blocks, g_steps = by_group(cotangents)
+    for name, g in zip(BLOCKS, g_blocks, strict=False):
+        if g is not None:
+            setattr(job.call, f"g_blocks_{name}", job.contiguous(g))
+    if kinds.steps:
+        for group, g, shape in zip("yc", g_steps, _steps_shapes(inputs), strict=False):  # type: ignore[arg-type]
+            if g is not None:
+                job.take_steps_cotangent(f"g_steps_{group}", g, shape)
