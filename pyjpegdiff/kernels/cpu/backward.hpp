@@ -85,25 +85,33 @@ struct Backward {
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             cotangent.read(sample, from, x, n);
-            for (int i = 0; i < n; i += 8) {
-                V g[3];
-                for (int c = 0; c < (shape.groups == 2 ? 3 : 1); ++c)
-                    g[c] = clip_vjp(
-                        V::load(cotangent.at[c] + i),
-                        Mask<T, 8>::of_bits(inside[c * shape.height * pitch + (x + i) / 8]));
-                if (shape.groups == 1) {
-                    g[0].store(luma + x + i);
-                    continue;
-                }
-                mix_vjp(operands->inverse, 0, g[0], g[1], g[2]).store(luma + x + i);
-                mix_vjp(operands->inverse, 1, g[0], g[1], g[2]).store(chroma[0] + x + i);
-                mix_vjp(operands->inverse, 2, g[0], g[1], g[2]).store(chroma[1] + x + i);
-            }
+            to_ycc(n, inside + x / 8, luma + x, chroma[0] + x, chroma[1] + x);
         }
         if (y >= shape.height) zero(luma, 0, luma_width);
         zero(luma, shape.width, luma_width);
         for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) zero(chroma[plane], shape.width, chroma_width);
     }
+
+    // Cotangents of pixels -> those of YCbCr.
+    void to_ycc(int n, const uint8_t* inside, T* luma, T* cb, T* cr) const {
+        const T *const red = cotangent.at[0], *const green = cotangent.at[1], *const blue = cotangent.at[2];
+        if (shape.groups == 1) {
+            for (int i = 0; i < n; i += 8) masked(red + i, inside[i / 8]).store(luma + i);
+            return;
+        }
+        const int64_t pitch = shape.height * shape.inside_pitch();
+        const uint8_t *const inside_green = inside + pitch, *const inside_blue = inside + 2 * pitch;
+        const Map<T> map(operands->inverse, nullptr);
+        for (int i = 0; i < n; i += 8) {
+            const V a = masked(red + i, inside[i / 8]), b = masked(green + i, inside_green[i / 8]),
+                    c = masked(blue + i, inside_blue[i / 8]);
+            mix_vjp(map.matrix, 0, a, b, c).store(luma + i);
+            mix_vjp(map.matrix, 1, a, b, c).store(cb + i);
+            mix_vjp(map.matrix, 2, a, b, c).store(cr + i);
+        }
+    }
+
+    static METHOD V masked(const T* g, int bits) { return clip_vjp(V::load(g), Mask<T, 8>::of_bits(bits)); }
 
     void zero(T* row, int64_t from, int64_t to) const {
         for (int64_t x = from; x < to; ++x) row[x] = 0;
@@ -248,24 +256,32 @@ struct Backward {
         fold_columns(luma, 8 * shape.wide[0]);
         const T* planes[3] = {luma, nullptr, nullptr};
         for (int plane = 0; plane < 2 * shape.groups - 2; ++plane) planes[1 + plane] = full_row(plane, y, row);
-        const V scale = T(call.scale);
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             if (call.needs_image) {
                 g_image.open(sample, y, x, n);
-                for (int i = 0; i < n; i += 8) {
-                    const V a = V::load(planes[0] + x + i);
-                    if (shape.groups == 1) {
-                        (a * scale).store(g_image.at[0] + i);
-                        continue;
-                    }
-                    const V b = V::load(planes[1] + x + i), c = V::load(planes[2] + x + i);
-                    for (int channel = 0; channel < 3; ++channel)
-                        (mix_vjp(operands->matrix, channel, a, b, c) * scale).store(g_image.at[channel] + i);
-                }
+                to_rgb(n, x, planes);
                 g_image.write(n);
             }
             if (call.needs_color) add_products(sample, y, x, n, planes, products, totals);
+        }
+    }
+
+    // Cotangents of YCbCr -> those of pixels.
+    void to_rgb(int n, int64_t x, const T* const (&planes)[3]) const {
+        const V scale = T(call.scale);
+        const T *const luma = planes[0] + x, *const cb = planes[1] + x, *const cr = planes[2] + x;
+        T *const red = g_image.at[0], *const green = g_image.at[1], *const blue = g_image.at[2];
+        if (shape.groups == 1) {
+            for (int i = 0; i < n; i += 8) (V::load(luma + i) * scale).store(red + i);
+            return;
+        }
+        const Map<T> map(operands->matrix, nullptr);
+        for (int i = 0; i < n; i += 8) {
+            const V a = V::load(luma + i), b = V::load(cb + i), c = V::load(cr + i);
+            (mix_vjp(map.matrix, 0, a, b, c) * scale).store(red + i);
+            (mix_vjp(map.matrix, 1, a, b, c) * scale).store(green + i);
+            (mix_vjp(map.matrix, 2, a, b, c) * scale).store(blue + i);
         }
     }
 

@@ -152,29 +152,33 @@ struct Forward {
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             image.read(sample, y, x, n);
-            for (int i = 0; i < n; i += 8) to_planes(i, x + i, planes);
+            to_planes(n, x, planes);
         }
         fill(planes[0], shape.width, 8 * shape.wide[0]);
         for (int plane = 1; plane < 2 * shape.groups - 1; ++plane)
             fill(planes[plane], shape.width, 8 * shape.wide[1] * shape.columns);
     }
 
-    METHOD void to_planes(int i, int64_t x, T* const (&planes)[3]) {
-        V pixel[3];
-        for (int c = 0; c < (shape.groups == 2 ? 3 : 1); ++c) {
-            pixel[c] = V::load(image.at[c] + i);
-            // What saving the image would store.
-            if (LIB) pixel[c] = hard_clip(rint(pixel[c]), T(0), T(255));
-        }
+    void to_planes(int n, int64_t x, T* const (&planes)[3]) const {
+        const T *const red = image.at[0], *const green = image.at[1], *const blue = image.at[2];
+        T *const luma = planes[0] + x, *const cb = planes[1] + x, *const cr = planes[2] + x;
         if (shape.groups == 1) {
-            const V luma = pixel[0] - V(T(HARD ? LEVEL - COLOR_BIAS_LUMA : LEVEL));
-            return (HARD ? floor(luma) : luma).store(planes[0] + x);
+            for (int i = 0; i < n; i += 8)
+                floored(stored(V::load(red + i)) - V(T(HARD ? LEVEL - COLOR_BIAS_LUMA : LEVEL))).store(luma + i);
+            return;
         }
-        for (int c = 0; c < 3; ++c) {
-            const V mixed = mix(matrix, c, pixel[0], pixel[1], pixel[2]) + V(shift[c]);
-            (HARD ? floor(mixed) : mixed).store(planes[c] + x);
+        const Map<T> map(matrix, shift);
+        for (int i = 0; i < n; i += 8) {
+            const V r = stored(V::load(red + i)), g = stored(V::load(green + i)), b = stored(V::load(blue + i));
+            floored(mix(map.matrix, 0, r, g, b) + map.shift[0]).store(luma + i);
+            floored(mix(map.matrix, 1, r, g, b) + map.shift[1]).store(cb + i);
+            floored(mix(map.matrix, 2, r, g, b) + map.shift[2]).store(cr + i);
         }
     }
+
+    // What saving the image would store.
+    static METHOD V stored(V pixel) { return LIB ? hard_clip(rint(pixel), T(0), T(255)) : pixel; }
+    static METHOD V floored(V sample) { return HARD ? floor(sample) : sample; }
 
     void fill(T* row, int64_t from, int64_t to) const {
         for (int64_t x = from; x < to; ++x) row[x] = row[from - 1];
@@ -214,7 +218,7 @@ struct Forward {
                     sum = V::load(a + x) + V::load(b + x);
                 }
                 const V mean = sum * share;
-                (HARD ? floor(mean + bias) : mean).store(to + x);
+                floored(HARD ? mean + bias : mean).store(to + x);
             }
         }
     }
@@ -252,7 +256,7 @@ struct Forward {
             const V bias = T(is_odd ? biases.odd : biases.even);
             for (int64_t x = 0; x < width; x += 8) {
                 const V sample = triangle(V::load(near + x), V::load(far + x));
-                (HARD ? floor(sample + bias) : sample).store(to + x);
+                floored(HARD ? sample + bias : sample).store(to + x);
             }
             return to;
         }
@@ -278,31 +282,41 @@ struct Forward {
     }
 
     void write_row(int64_t sample, int64_t y, const T* const (&rows)[3]) {
-        const T scale = T(1 / call.scale);
         uint8_t* inside = call.inside;
         if (inside) inside += (sample * call.channels * shape.height + y) * shape.inside_pitch();
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             result.open(sample, y, x, n);
-            for (int i = 0; i < n; i += 8) to_pixels(i, x + i, rows, scale, inside);
+            to_pixels(n, x, rows, inside ? inside + x / 8 : nullptr);
             result.write(n);
         }
     }
 
-    METHOD void to_pixels(int i, int64_t x, const T* const (&rows)[3], T scale, uint8_t* inside) {
-        const V luma = V::load(rows[0] + x);
-        if (shape.groups == 1) return to_pixel(0, luma + V(T(LEVEL + (HARD ? 0.5 : 0))), i, x, scale, inside);
-        const V cb = V::load(rows[1] + x), cr = V::load(rows[2] + x);
-        for (int c = 0; c < 3; ++c) to_pixel(c, mix(inverse, c, luma, cb, cr) + V(unshift[c]), i, x, scale, inside);
+    void to_pixels(int n, int64_t x, const T* const (&rows)[3], uint8_t* inside) const {
+        const V scale = T(1 / call.scale);
+        const T *const luma = rows[0] + x, *const cb = rows[1] + x, *const cr = rows[2] + x;
+        T *const red = result.at[0], *const green = result.at[1], *const blue = result.at[2];
+        if (shape.groups == 1) {
+            for (int i = 0; i < n; i += 8)
+                to_pixel(V::load(luma + i) + V(T(LEVEL + (HARD ? 0.5 : 0))), scale, red + i, inside, i);
+            return;
+        }
+        const int64_t pitch = shape.height * shape.inside_pitch();
+        uint8_t* const inside_green = inside ? inside + pitch : nullptr;
+        uint8_t* const inside_blue = inside ? inside + 2 * pitch : nullptr;
+        const Map<T> map(inverse, unshift);
+        for (int i = 0; i < n; i += 8) {
+            const V a = V::load(luma + i), b = V::load(cb + i), c = V::load(cr + i);
+            to_pixel(mix(map.matrix, 0, a, b, c) + map.shift[0], scale, red + i, inside, i);
+            to_pixel(mix(map.matrix, 1, a, b, c) + map.shift[1], scale, green + i, inside_green, i);
+            to_pixel(mix(map.matrix, 2, a, b, c) + map.shift[2], scale, blue + i, inside_blue, i);
+        }
     }
 
-    METHOD void to_pixel(int c, V pixel, int i, int64_t x, T scale, uint8_t* inside) {
-        if (HARD) pixel = floor(pixel);
-        if (inside)
-            inside[c * shape.height * shape.inside_pitch() + x / 8] = uint8_t(is_inside(pixel, T(0), T(255)).bits());
-        pixel = HARD ? hard_clip(pixel, T(0), T(255)) : soft_clip(pixel, T(0), T(255));
-        if (scale != 1) pixel = pixel * scale;
-        pixel.store(result.at[c] + i);
+    static METHOD void to_pixel(V pixel, V scale, T* to, uint8_t* inside, int i) {
+        pixel = floored(pixel);
+        if (inside) inside[i / 8] = uint8_t(is_inside(pixel, T(0), T(255)).bits());
+        ((HARD ? hard_clip(pixel, T(0), T(255)) : soft_clip(pixel, T(0), T(255))) * scale).store(to);
     }
 
     // --- gradients of the color conversion back ---------------------------------------------------------------------

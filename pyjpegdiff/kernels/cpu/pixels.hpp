@@ -7,6 +7,18 @@
 
 namespace {
 
+// A map of pixels (3, 3) with what is added after it, once for a row: loops then need not fetch it from operands, which
+// a store might have changed for all the compiler knows.
+template <class T>
+struct Map {
+    Vec<T> matrix[9], shift[3];
+
+    METHOD Map(const T* from, const T* added) {
+        for (int i = 0; i < 9; ++i) matrix[i] = from[i];
+        for (int i = 0; i < 3; ++i) shift[i] = added ? added[i] : T(0);
+    }
+};
+
 constexpr int CHUNK = 256;  // pixels converted at a time: they stay in the fastest cache
 
 INLINE float of_half(uint16_t half) {

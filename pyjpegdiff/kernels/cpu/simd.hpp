@@ -29,12 +29,14 @@ struct Native;
 template <>
 struct Native<float> {
     typedef float type __attribute__((vector_size(FLOAT_BYTES)));
+    typedef float unaligned __attribute__((vector_size(FLOAT_BYTES), aligned(4)));
     typedef int32_t mask __attribute__((vector_size(FLOAT_BYTES)));
     static constexpr int lanes = FLOAT_BYTES / 4;
 };
 template <>
 struct Native<double> {
     typedef double type __attribute__((vector_size(DOUBLE_BYTES)));
+    typedef double unaligned __attribute__((vector_size(DOUBLE_BYTES), aligned(8)));
     typedef int64_t mask __attribute__((vector_size(DOUBLE_BYTES)));
     static constexpr int lanes = DOUBLE_BYTES / 8;
 };
@@ -198,12 +200,9 @@ struct Vec<T, L, true> {
     Vec() = default;
     METHOD Vec(T x) : n(x - N{}) {}
     METHOD Vec(N x) : n(x) {}
-    static METHOD Vec load(const T* from) {
-        N n;
-        memcpy(&n, from, sizeof n);
-        return Vec(n);
-    }
-    METHOD void store(T* to) const { memcpy(to, &n, sizeof n); }
+    typedef typename Native<T>::unaligned Unaligned;
+    static METHOD Vec load(const T* from) { return Vec(N(*reinterpret_cast<const Unaligned*>(from))); }
+    METHOD void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = n; }
 #define OPERATOR(op) \
     friend METHOD Vec operator op(Vec a, Vec b) { return Vec(a.n op b.n); }
     OPERATOR(+)

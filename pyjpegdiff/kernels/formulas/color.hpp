@@ -17,12 +17,12 @@ constexpr double FIXED_MATRIX[9] = {
 constexpr double FIXED_INVERSE[9] = {1, 0, 91881 * UNIT, 1, -22554 * UNIT, -46802 * UNIT, 1, 116130 * UNIT, 0};
 
 // Row `row` of a matrix (3, 3), and column `column`, times three numbers.
-template <class V, class R>
-FORMULA V mix(const R* matrix, int row, V a, V b, V c) {
+template <class V, class M>
+FORMULA V mix(const M* matrix, int row, V a, V b, V c) {
     return a * matrix[3 * row] + b * matrix[3 * row + 1] + c * matrix[3 * row + 2];
 }
 
-template <class V, class R>
-FORMULA V mix_vjp(const R* matrix, int column, V a, V b, V c) {
+template <class V, class M>
+FORMULA V mix_vjp(const M* matrix, int column, V a, V b, V c) {
     return a * matrix[column] + b * matrix[3 + column] + c * matrix[6 + column];
 }
