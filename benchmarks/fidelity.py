@@ -8,6 +8,7 @@ import importlib.util
 import io
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import calls
 from pyjpegdiff import diff_jpeg_coding
 
 NAMES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "ihc", "retina", "rocket", "hubble_deep_field")
@@ -44,34 +46,26 @@ def pillow(photo: Pixels, quality: int) -> Pixels:
     return np.asarray(Image.open(file))
 
 
-def ours(**choices: Any) -> Codec:
-    """A variant of pyjpegdiff."""
-    return lambda photo, quality: diff_jpeg_coding(photo, quality, channel_axis=-1, **choices)
+def in_torch(load: Callable[[], calls.Codec], white: float) -> Codec:
+    """A codec for tensors with values in 0..white."""
+
+    def codec(photo: Pixels, quality: int) -> PixelValues:
+        import torch
+
+        image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None] * (white / 255)
+        result = load()(image, torch.tensor([float(quality)]))
+        return np.moveaxis(result[0].numpy() * (255 / white), 0, -1)
+
+    return codec
 
 
-def kornia(photo: Pixels, quality: int) -> PixelValues:
-    """The differentiable codec of kornia, for images in 0..1."""
-    torch = importlib.import_module("torch")
-    codec = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
-    image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None] / 255
-    result = codec(image, torch.tensor([float(quality)]))
-    return np.moveaxis(255 * result[0].numpy(), 0, -1)
-
-
-def diff_jpeg(photo: Pixels, quality: int) -> PixelValues:
-    """The published implementation of the method."""
-    torch = importlib.import_module("torch")
-    codec = importlib.import_module("diff_jpeg").diff_jpeg_coding
-    image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None].float()
-    return np.moveaxis(codec(image, torch.tensor([float(quality)]))[0].numpy(), 0, -1)
-
-
+ours = partial(partial, diff_jpeg_coding, channel_axis=-1)
 CODECS: dict[str, tuple[Codec, str]] = {
     'pyjpegdiff, `arithmetic="libjpeg"`': (ours(arithmetic="libjpeg"), "pyjpegdiff"),
     "pyjpegdiff, `ste=True`": (ours(ste=True), "pyjpegdiff"),
     "pyjpegdiff, smooth": (ours(), "pyjpegdiff"),
-    "Diff-JPEG, the method's own code": (diff_jpeg, "diff_jpeg"),
-    "kornia 0.9": (kornia, "kornia"),
+    "Diff-JPEG, the method's own code": (in_torch(calls.diff_jpeg, 255.0), "diff_jpeg"),
+    "kornia 0.9": (in_torch(calls.kornia, 1.0), "kornia"),
 }
 
 

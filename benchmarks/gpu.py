@@ -1,45 +1,68 @@
 """The speed of differentiable JPEG on a GPU, compared with a plain copy: ``python -m benchmarks.gpu``.
 
 A float32 pixel has 12 bytes. Forward must at least read and write it, 24 bytes; forward and backward do so twice, 48.
-Times are divided by the time for moving these bytes, at the bandwidth of a copy of the batch in the same run. Peak
-memory includes the batch, and is divided by its size. The goals are 2 for forward, 2.5 with backward, and 6 for memory.
-No GPU has run this yet.
+Times are divided by the time for moving these bytes, at the bandwidth of a copy of the batch in the same rounds. Peak
+memory is what the libraries take from the device, batch included, divided by the batch. No GPU has run this yet.
 """
 
 import argparse
+import gc
+import importlib
 import importlib.util
-import json
-import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import gpu_contestants
-from benchmarks.calls import QUALITY, SUBSAMPLING, Build, Call, describe
-from benchmarks.contestants import BACKWARD, FORWARD, GROUPS, Contestant
-from benchmarks.environment import environment, header
+from benchmarks import calls
+from benchmarks.calls import TABLES, Build, Call
+from benchmarks.contestants import DIFF_JPEG, KORNIA, TORCH, Contestant
 from benchmarks.photos import Batch, Size, batch
-from benchmarks.progress import progress
-from benchmarks.results import write_whole
-from benchmarks.table import columns
+from benchmarks.report import Report, Row, describe, new_report, save, show
+from benchmarks.suite import interleave, median_ratio
+from pyjpegdiff.backends import use_backend
 
-FORMAT = "pyjpegdiff-gpu-benchmarks 1"
-DEFAULT_JSON = Path("build/bench/gpu.json")
-BATCHES = {size.name: size for size in (Size("512", 64, 512), Size("2048", 8, 2048))}
-BYTES = {FORWARD: 24, BACKWARD: 48}
-"""The fewest bytes to move per pixel."""
-AIMS = {FORWARD: 2.0, BACKWARD: 2.5}
-"""Goals for the time, divided by the time for moving these bytes."""
-MEMORY_AIM = 6.0
+BATCHES = {"512": Size(64, 512), "2048": Size(8, 2048)}
+FORWARD, BACKWARD, MEMORY = 2.0, 2.5, 6.0
+"""The ratios to aim at: forward, with backward, peak memory."""
+COPY = "copy of the batch"
+TITLE = "JPEG on a GPU: time over that for moving 24 bytes per pixel, with gradients 48"
 WARM_UP = 3
 
 
-class Gauge(Protocol):
-    """Measures time and memory on a device."""
+def on(backend: str, build: Build) -> Build:
+    """The same contestant, executed by the backend of that name."""
+    return lambda images: use_backend(backend)(use_backend(backend)(build)(images))
 
-    def described(self) -> dict[str, Any]:
-        """The description of the device in the report."""
+
+def _contestants() -> Iterator[Contestant]:
+    kernels, array_api = partial(on, "cuda_kernels"), partial(on, "array_api")
+    cupy, both = ("cupy",), (*TORCH, "cupy")
+    forward, vjp = partial(calls.forward, "cupy"), partial(calls.vjp, TABLES, "cupy")
+    yield Contestant("CuPy kernels STE", kernels(forward(ste=True)), needs=cupy)
+    yield Contestant("CuPy kernels smooth", kernels(forward()), needs=cupy)
+    yield Contestant("CuPy kernels libjpeg", kernels(forward(arithmetic="libjpeg")), needs=cupy)
+    yield Contestant("CuPy array API STE", array_api(forward(ste=True)), needs=cupy)
+    yield Contestant("CuPy kernels STE + VJP", kernels(vjp(ste=True)), needs=cupy)
+    yield Contestant("CuPy kernels smooth + VJP", kernels(vjp()), needs=cupy)
+    yield Contestant("CuPy array API STE + VJP", array_api(vjp(ste=True)), needs=cupy)
+    for back, suffix in ((False, ""), (True, " + backward")):
+        tensors = partial(calls.tensors, backward=back, device="cuda")
+        yield Contestant(f"torch kernels STE{suffix}", kernels(tensors(calls.eager)), needs=both)
+        yield Contestant(f"torch array API STE{suffix}", array_api(tensors(calls.eager)), needs=TORCH)
+        yield Contestant(f"torch compiled STE{suffix}", array_api(tensors(calls.compiled)), needs=TORCH)
+        yield Contestant(f"kornia{suffix}", tensors(calls.kornia, white=1.0), needs=KORNIA)
+        yield Contestant(f"Diff-JPEG{suffix}", tensors(calls.diff_jpeg), needs=DIFF_JPEG)
+
+
+CONTESTANTS = tuple(_contestants())
+
+
+class Gauge(Protocol):
+    """Measures on a device."""
+
+    device: str
 
     def copying(self, images: Batch) -> Call:
         """A call that copies the batch on the device."""
@@ -48,113 +71,124 @@ class Gauge(Protocol):
         """The seconds that the device worked on a call."""
 
     def peak(self, build: Build, images: Batch) -> int:
-        """The most bytes in use at one time, with the input."""
+        """The bytes that the first call takes from the device, with the input."""
 
 
-def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: Gauge, repeat: int) -> dict[str, Any]:
-    """Measure all contestants at all sizes."""
-    missing = {c.name: "not installed: " + ", ".join(c.missing()) for c in contestants if c.missing()}
-    present = [contestant for contestant in contestants if contestant.name not in missing]
-    return {
-        "format": FORMAT,
-        "environment": environment(),
-        "device": gauge.described(),
-        "quality": QUALITY,
-        "subsampling": SUBSAMPLING,
-        "aims": {**AIMS, "memory": MEMORY_AIM},
-        "missing": missing,
-        "sizes": {size.name: run_size(size, present, gauge, repeat) for size in sizes},
-    }
+class CUDA:
+    """Measures with CuPy, or with torch where CuPy is not installed.
 
+    By default both use the same stream, so the events of one also time the kernels of the other.
+    """
 
-def run_size(size: Size, contestants: Sequence[Contestant], gauge: Gauge, repeat: int) -> dict[str, Any]:
-    """Measure at one size; the copy is measured before and after, and the faster one is used."""
-    images = batch(size)
-    progress(f"{size.label}: copy")
-    before = median(gauge, gauge.copying(images), repeat)
-    measured: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    for contestant in contestants:
-        progress(f"{size.label}: {contestant.name}")
-        try:
-            seconds = median(gauge, contestant.build(images), repeat)
-            peak = gauge.peak(contestant.build, images)
-        except Exception as error:  # the others continue, whatever error one contestant raises
-            failed[contestant.name] = describe(error)
+    def __init__(self) -> None:
+        self.torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+        self.cupy: Any = importlib.import_module("cupy") if importlib.util.find_spec("cupy") else None
+        if self.cupy:
+            runtime = self.cupy.cuda.runtime
+            self.device = runtime.getDeviceProperties(0)["name"].decode()  # raises where there is no device
+            self.event, self.elapsed, self.free = (
+                self.cupy.cuda.Event,
+                self.cupy.cuda.get_elapsed_time,
+                runtime.memGetInfo,
+            )
+        elif self.torch and self.torch.cuda.is_available():
+            cuda = self.torch.cuda
+            self.device = cuda.get_device_name()
+            self.event, self.elapsed, self.free = (
+                partial(cuda.Event, enable_timing=True),
+                cuda.Event.elapsed_time,
+                cuda.mem_get_info,
+            )
         else:
-            measured[contestant.name] = {"group": contestant.group, "seconds": seconds, "peak": peak / images.nbytes}
-    bandwidth = 2 * images.nbytes / min(before, median(gauge, gauge.copying(images), repeat))
-    for result in measured.values():
-        result["ratio"] = result["seconds"] * bandwidth / (BYTES[result["group"]] * size.pixels)
-    return {"label": size.label, "pixels": size.pixels, "bandwidth": bandwidth, "measured": measured, "failed": failed}
+            raise RuntimeError("CuPy is not installed, and torch finds no device")
 
+    def copying(self, images: Batch) -> Call:
+        """A call that copies the batch on the device."""
+        if self.cupy:
+            source = self.cupy.asarray(images)
+            return partial(self.cupy.copyto, self.cupy.empty_like(source), source)
+        tensor = self.torch.from_numpy(images).to("cuda")
+        return partial(self.torch.empty_like(tensor).copy_, tensor)
 
-def median(gauge: Gauge, call: Call, repeat: int) -> float:
-    """Median of the seconds, after warm-up calls for compilers and caches."""
-    for _ in range(WARM_UP):
+    def seconds(self, call: Call) -> float:
+        """The seconds that the device worked on a call."""
+        start, end = self.event(), self.event()
+        start.record()
         call()
-    return statistics.median(gauge.seconds(call) for _ in range(repeat))
+        end.record()
+        end.synchronize()
+        return 1e-3 * float(self.elapsed(start, end))
+
+    def peak(self, build: Build, images: Batch) -> int:
+        """The bytes that a call takes from the device, with the input."""
+        self.seconds(build(images))  # compilers and contexts take memory, too
+        before = self._free_after_release()
+        call = build(images)
+        self._free_after_release()  # building may have needed more than the call
+        self.seconds(call)
+        return before - int(self.free()[0])
+
+    def _free_after_release(self) -> int:
+        gc.collect()
+        if self.cupy:
+            self.cupy.get_default_memory_pool().free_all_blocks()
+        if self.torch and self.torch.cuda.is_available():
+            self.torch.cuda.empty_cache()
+        return int(self.free()[0])
 
 
-def render(report: dict[str, Any]) -> str:
-    """The report as text."""
-    parts = [header(report["environment"]), ", ".join(f"{name} {value}" for name, value in report["device"].items())]
-    for size in report["sizes"].values():
-        rows = [
-            [f"  {name}", f"{1e3 * found['seconds']:.3f}", f"{found['ratio']:.2f}", f"{found['peak']:.1f}"]
-            for group in GROUPS
-            for name, found in size["measured"].items()
-            if found["group"] == group
-        ]
-        lines = columns([[size["label"], "ms", "x moving", "memory"]], rows)
-        lines += [f"  {name} FAILED: {reason}" for name, reason in size["failed"].items()]
-        parts.append("\n".join([*lines, f"  copying the batch: {1e-12 * size['bandwidth']:.2f} TB/s"]))
-    aims = report["aims"]
-    parts.append(
-        f"goals: forward {aims[FORWARD]:g} times moving 24 bytes per pixel, with backward {aims[BACKWARD]:g} times "
-        f"moving 48, memory {aims['memory']:g} times the batch"
-    )
-    parts += [f"{name}: {reason}" for name, reason in report["missing"].items()]
-    return "\n\n".join(parts)
-
-
-def find_gauge() -> Gauge | str:
-    """A gauge for this machine, or the reason why there is none."""
-    reasons = []
-    for module, gauge in (("cupy", gpu_contestants.CuPyGauge), ("torch", gpu_contestants.TorchGauge)):
-        if importlib.util.find_spec(module) is None:
-            reasons.append(f"{module} is not installed")
-        elif (reason := gauge.missing()) is not None:
-            reasons.append(reason)
-        else:
-            return gauge()
-    return "; ".join(reasons)
+def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: Gauge, repeat: int) -> Report:
+    """Measure all contestants at all sizes, in one process: the memory of the device is not that of the host."""
+    report = new_report(contestants, device=gauge.device)
+    for size in sizes:
+        images = batch(size)
+        timers: dict[str, Callable[[], float]] = {COPY: partial(gauge.seconds, gauge.copying(images))}
+        peaks: list[Row] = []
+        present = [contestant for contestant in contestants if not contestant.missing()]
+        for name, build, *_ in present:
+            try:
+                peak = gauge.peak(build, images) / images.nbytes
+                timers[name] = partial(gauge.seconds, build(images))
+                for _ in range(WARM_UP):
+                    timers[name]()
+            except Exception as error:  # the others continue, whatever error one contestant raises
+                timers.pop(name, None)
+                report["failed"][f"{name}, {size.label}"] = describe(error)
+            else:
+                peaks.append(Row(f"peak memory over the batch, {size.label}", name, peak, MEMORY))
+        taken = interleave(timers, range(repeat), repeat)
+        for name, seconds in taken.items():
+            ratio, median = median_ratio(seconds, taken[COPY])
+            gradients = "VJP" in name or "backward" in name
+            target = None if name == COPY else BACKWARD if gradients else FORWARD
+            # A copy moves 24 bytes per pixel.
+            report["rows"].append(
+                Row(f"time, {size.label}", name, ratio / (1 + gradients), target, 1e3 * median, repeat)
+            )
+        report["rows"] += peaks
+    return report
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 if there is no GPU to measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=BATCHES, default=list(BATCHES), help="default: all")
-    parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="contestants whose name contains one")
+    parser.add_argument("--only", default="", metavar="TEXT", help="contestants whose name contains this")
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="calls measured (default: %(default)s)")
-    parser.add_argument("--json", type=Path, default=DEFAULT_JSON, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--json", type=Path, default=Path("build/bench/gpu.json"), help="default: %(default)s")
     options = parser.parse_args(given)
-    if options.repeat < 1:
-        parser.error(f"--repeat must be at least 1, got {options.repeat}")
-    parts = [text.lower() for text in options.only]
-    chosen = [c for c in gpu_contestants.CONTESTANTS if not parts or any(part in c.name.lower() for part in parts)]
-    if not chosen:
-        parser.error(
-            f"--only {' '.join(options.only)} matches none of: {', '.join(c.name for c in gpu_contestants.CONTESTANTS)}"
-        )
-    gauge = find_gauge()
-    if isinstance(gauge, str):
-        print(f"nothing was measured, because there is no GPU to measure: {gauge}", file=sys.stderr)
+    chosen = [contestant for contestant in CONTESTANTS if options.only.lower() in contestant.name.lower()]
+    if not chosen or options.repeat < 1:
+        parser.error(f"--only must match one of {', '.join(c.name for c in CONTESTANTS)}, and --repeat be 1 or more")
+    try:
+        gauge = CUDA()
+    except Exception as error:  # the errors of CuPy have no base class that is known without it
+        print(f"nothing was measured, because there is no GPU to measure: {describe(error)}", file=sys.stderr)
         return 2
     report = run([BATCHES[name] for name in options.sizes], chosen, gauge, options.repeat)
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    write_whole(options.json, lambda partial: partial.write_text(text, encoding="utf-8"))
-    print(f"{render(report)}\n\nwritten: {options.json}")
+    save(report, options.json)
+    show(report, TITLE)
+    print(f"written: {options.json}")
     return 0
 
 

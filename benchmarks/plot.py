@@ -1,16 +1,17 @@
 """The report as a picture: time over Pillow's, one panel per size, one bar per contestant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import CONTESTANTS, GROUPS, PILLOW
-from benchmarks.results import Report, SizeReport
+from benchmarks.calls import QUALITY, SUBSAMPLING
+from benchmarks.contestants import CONTESTANTS, LARGE, MIDDLE, PILLOW
+from benchmarks.report import Report, Row
+from benchmarks.suite import OVER_PILLOW
 
-OURS = "#2a6f97"
-PEER = "#c77b4a"
-INK = "#333333"
-FAINT = "#999999"
+OURS, PEER, INK, FAINT = "#2a6f97", "#c77b4a", "#333333", "#999999"
+PREFERRED = (MIDDLE.label, LARGE.label)
+"""More panels would be too narrow to be read where a page is one column wide."""
 
 
 def draw(report: Report, path: Path) -> None:
@@ -19,60 +20,59 @@ def draw(report: Report, path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    sizes = list(report["sizes"].values())
-    rows = _rows(report)
-    height = 1.5 + 0.3 * len(rows)
+    panels = _panels(report["rows"])
+    measured = {name for panel in panels.values() for name in panel} - {PILLOW}
+    rows = [name for name in CONTESTANTS if name in measured]
     figure, axes = plt.subplots(
-        1, len(sizes), figsize=(max(8.4, 3.2 + 2.6 * len(sizes)), height), sharex=True, sharey=True, squeeze=False
+        1, len(panels), figsize=(8.4, 1.4 + 0.26 * len(rows)), sharex=True, sharey=True, squeeze=False
     )
-    for axis, size in zip(axes[0], sizes, strict=True):
-        _panel(axis, size, rows)
-    _name(axes[0][0], rows)
-    slowest = max(measured["ratio"] for size in sizes for measured in size["measured"].values())
-    fastest = min(measured["ratio"] for size in sizes for measured in size["measured"].values())
-    axes[0][0].set_xlim(0.8 * fastest, 3 * slowest)  # room for the numbers beside the bars
+    for axis, (label, panel) in zip(axes[0], panels.items(), strict=True):
+        axis.set_title(f"{label}; Pillow: {panel[PILLOW].milliseconds:.3g} ms", fontsize=10, color=INK, loc="left")
+        _bars(axis, panel, rows)
+    ratios = [row.ratio for panel in panels.values() for row in panel.values()]
+    axes[0][0].set_xlim(0.8 * min(ratios), 4 * max(ratios))  # room for the numbers beside the bars
+    axes[0][0].set_yticks(range(len(rows)), rows)
+    axes[0][0].set_ylim(len(rows) - 0.4, -0.6)
     figure.suptitle(
-        f"JPEG at quality {report['quality']}, {report['subsampling']}: time over Pillow's encode + decode",
-        x=0.012, ha="left", fontsize=13, color=INK,
+        f"JPEG at quality {QUALITY}, {SUBSAMPLING}: time over Pillow's encode + decode",
+        x=0.012, ha="left", fontsize=12, color=INK,
     )  # fmt: skip
-    handles = [Patch(color=OURS, label="pyjpegdiff"), Patch(color=PEER, label="others")]
-    figure.legend(handles=handles, loc="upper right", ncols=2, frameon=False, labelcolor=INK)
-    figure.text(0.012, 0.012, _caption(report), fontsize=7.5, color=FAINT)
-    figure.tight_layout(rect=(0, 0.03, 1, 0.99))
-    figure.savefig(path, dpi=150)
+    handles = [
+        Patch(color=OURS, label="pyjpegdiff"),
+        Patch(color=PEER, label="others"),
+        Line2D([], [], color=INK, marker="|", linestyle="", markersize=10, label="target"),
+    ]
+    figure.legend(handles=handles, loc="lower right", ncols=3, frameon=False, labelcolor=INK, fontsize=9)
+    figure.text(0.012, 0.015, report["environment"]["processor"], fontsize=8, color=FAINT)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.savefig(path, dpi=200)
     plt.close(figure)
 
 
-def _rows(report: Report) -> list[str]:
-    """The names from top to bottom, each group after its title."""
-    measured = {name for size in report["sizes"].values() for name in size["measured"]} - {PILLOW.name}
-    rows: list[str] = []
-    for group in GROUPS:
-        names = [name for name, its_group in report["groups"].items() if its_group == group and name in measured]
-        rows += [group, *names] if names else []
-    return rows
+def _panels(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+    panels: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row.section.startswith(OVER_PILLOW):
+            panels.setdefault(row.section.removeprefix(OVER_PILLOW), {})[row.name] = row
+    return {label: panel for label, panel in panels.items() if label in PREFERRED} or panels
 
 
-def _panel(axis: Any, size: SizeReport, rows: Sequence[str]) -> None:
+def _bars(axis: Any, panel: Mapping[str, Row], rows: list[str]) -> None:
     for place, name in enumerate(rows):
-        if name not in size["measured"]:
+        if name not in panel:
             continue
-        ratio = size["measured"][name]["ratio"]
-        color = PEER if name in CONTESTANTS and CONTESTANTS[name].is_peer else OURS
+        ratio, target = panel[name].ratio, panel[name].target
         # The bar starts at Pillow's time, so that bars of faster contestants go to the left.
-        axis.barh(place, ratio - 1, left=1, height=0.72, color=color)
+        axis.barh(place, ratio - 1, left=1, height=0.72, color=PEER if CONTESTANTS[name].is_peer else OURS)
+        if target is not None:
+            axis.plot([target], [place], color=INK, marker="|", markersize=11, markeredgewidth=1.5)
         axis.annotate(
-            f"{ratio:.{2 if ratio < 1 else 1 if ratio < 10 else 0}f}", (max(ratio, 1), place), (4, 0),
+            f"{ratio:.{2 if ratio < 1 else 1 if ratio < 10 else 0}f}", (max(ratio, 1, target or 0), place), (5, 0),
             textcoords="offset points", va="center", fontsize=9, color=INK,
         )  # fmt: skip
-    pillow = size["measured"][PILLOW.name]
-    axis.set_title(size["label"], fontsize=11, color=INK, loc="left", pad=20)
-    axis.text(
-        0, 1.015, f"Pillow: {pillow['milliseconds']:.3g} ms, {pillow['megapixels_per_second']:.0f} MP/s",
-        transform=axis.transAxes, fontsize=8.5, color=FAINT,
-    )  # fmt: skip
     axis.axvline(1, color=INK, linewidth=1)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
@@ -80,17 +80,3 @@ def _panel(axis: Any, size: SizeReport, rows: Sequence[str]) -> None:
     axis.set_axisbelow(True)
     axis.tick_params(colors=INK, which="both", length=0, labelsize=9)
     axis.spines[:].set_visible(False)
-
-
-def _name(axis: Any, rows: Sequence[str]) -> None:
-    axis.set_yticks(range(len(rows)), rows)
-    axis.set_ylim(len(rows) - 0.4, -0.6)
-    for label in axis.get_yticklabels():
-        if label.get_text() in GROUPS:
-            label.set_fontweight("bold")
-
-
-def _caption(report: Report) -> str:
-    described = report["environment"]
-    packages = ", ".join(f"{name} {version}" for name, version in described["packages"].items() if version)
-    return f"{described['processor']}, {described['cpus_allowed']} CPUs; Python {described['python']}, {packages}"

@@ -1,96 +1,136 @@
-"""A whole run: every size, then memory."""
+"""A whole run: the sizes in sections, each in interleaved rounds, then memory."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
-from functools import partial
+import math
+import os
+import random
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar
 
-from benchmarks import memory
-from benchmarks.calls import QUALITY, SUBSAMPLING, ContestantError, Timer, timed
-from benchmarks.contestants import PILLOW, Contestant
-from benchmarks.derived import derive
-from benchmarks.environment import environment
-from benchmarks.photos import Size, batch
-from benchmarks.progress import progress
-from benchmarks.results import FORMAT, Measured, MemoryReport, Report, SizeReport
-from benchmarks.rounds import Timing, measure, warm_up
-from benchmarks.workers import Worker
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.contestants import LARGE, PILLOW, RELATIONS, SECTIONS, Contestant
+from benchmarks.photos import Size
+from benchmarks.report import Report, Row, describe, new_report
+
+Key = tuple[str, Size]
+Seconds = Mapping[int, float]
+"""By round."""
+Timer = Callable[[], float]
+Start = Callable[[Contestant, Size, ExitStack], Timer]
+"""Starts the timer of a contestant, which ends with the stack."""
+K = TypeVar("K")
+T = TypeVar("T")
+
+FEWEST = 3
+"""Rounds that even the slowest contestant takes part in."""
+OVER_PILLOW = "time over Pillow's, "
+STDERR = Console(stderr=True)  # stdout is for the result
 
 
 def run(
-    sizes: Sequence[Size],
     contestants: Sequence[Contestant],
-    *,
+    sizes: Sequence[Size],
+    start: Start,
     repeat: int,
     budget: float,
-    one_process: bool,
-    memory_edge: int | None,
+    memory: Callable[[Contestant], float] | None = None,
+    **more: object,
 ) -> Report:
-    """Measure; ``repeat`` and ``budget`` as in `rounds.measure`. Memory is not measured if ``memory_edge`` is None."""
-    described = environment()  # before the benchmark itself causes load
-    missing = {c.name: "not installed: " + ", ".join(c.missing()) for c in contestants if c.missing()}
-    present = [contestant for contestant in contestants if contestant.name not in missing]
-    measured = {size.name: run_size(size, present, repeat, budget, one_process) for size in sizes}
-    return {
-        "format": FORMAT,
-        "environment": described,
-        "one_process": one_process,
-        "quality": QUALITY,
-        "subsampling": SUBSAMPLING,
-        "groups": {contestant.name: contestant.group for contestant in contestants},
-        "missing": missing,
-        "sizes": measured,
-        "memory": None if memory_edge is None else run_memory(memory_edge, present),
-        "derived": derive(measured),
-    }
-
-
-def run_size(
-    size: Size, contestants: Sequence[Contestant], repeat: int, budget: float, one_process: bool
-) -> SizeReport:
-    """Time all contestants that take part at this size."""
-    progress(size.label)
-    taking = [contestant for contestant in contestants if contestant.takes_huge or not size.huge]
-    with ExitStack() as stack:
-        start = _starter_here(size) if one_process else _starter_of_workers(size, stack)
-        timers, failed = warm_up({contestant.name: partial(start, contestant) for contestant in taking})
-        if PILLOW.name in failed:
-            raise RuntimeError(f"Pillow, the baseline, failed: {failed[PILLOW.name]}")
-        timings = measure(timers, PILLOW.name, repeat, budget)
-    return {
-        "label": size.label,
-        "count": size.count,
-        "edge": size.edge,
-        "measured": {name: _report(timing, size) for name, timing in timings.items()},
-        "failed": failed,
-    }
-
-
-def _starter_here(size: Size) -> Callable[[Contestant], Timer]:
-    images = batch(size)
-    return lambda contestant: timed(contestant.build(images))
-
-
-def _starter_of_workers(size: Size, stack: ExitStack) -> Callable[[Contestant], Timer]:
-    return lambda contestant: stack.enter_context(closing(Worker(contestant.name, size)))
-
-
-def run_memory(edge: int, contestants: Sequence[Contestant]) -> MemoryReport:
-    """Peak memory of all contestants, each in a new process."""
-    factors: dict[str, float] = {}
-    failed: dict[str, str] = {}
-    for contestant in contestants:
-        progress(f"memory at {edge}x{edge}: {contestant.name}")
+    """Measure; ``repeat`` and ``budget`` as in `interleave`. Without ``memory``, no memory is measured."""
+    report = new_report(contestants, **more)  # before the benchmark itself causes load
+    present = [contestant for contestant in contestants if not contestant.missing()]
+    relations: list[Row] = []
+    for section in SECTIONS:
+        taking = {(c.name, size): c for size in section for c in present if size in sizes and size in c.at}
+        if taking:
+            taken = time(taking, start, repeat, budget, report["failed"])
+            for key, seconds in taken.items():
+                ratio, median = median_ratio(seconds, taken[PILLOW, key[1]])
+                target = taking[key].at[key[1]]
+                report["rows"].append(
+                    Row(f"{OVER_PILLOW}{key[1].label}", key[0], ratio, target, 1e3 * median, len(seconds))
+                )
+            relations += between(taken)
+    report["rows"] += relations
+    for contestant in progress([c for c in present if memory and c.in_memory], "peak memory"):
         try:
-            factors[contestant.name] = memory.in_fresh_process(contestant.name, edge)
-        except ContestantError as error:
-            failed[contestant.name] = str(error)
-    return {"edge": edge, "factors": factors, "failed": failed}
+            peak = memory(contestant) if memory else 0
+        except Exception as error:
+            report["failed"][f"{contestant.name}, memory"] = describe(error)
+        else:
+            section_name = f"peak memory over the float32 image, {LARGE.label}"
+            report["rows"].append(Row(section_name, contestant.name, peak, contestant.memory))
+    return report
 
 
-def _report(timing: Timing, size: Size) -> Measured:
-    return {
-        "milliseconds": 1e3 * timing.seconds,
-        "ratio": timing.ratio,
-        "megapixels_per_second": 1e-6 * size.pixels / timing.seconds,
-        "rounds": timing.rounds,
-    }
+def time(
+    taking: Mapping[Key, Contestant], start: Start, repeat: int, budget: float, failed: dict[str, str]
+) -> Mapping[Key, Seconds]:
+    """The seconds of each contestant and size, without those that ``failed`` is told of."""
+    labels = ", ".join(dict.fromkeys(size.label for _, size in taking))
+    timers: dict[Key, Timer] = {}
+    with ExitStack() as stack, ThreadPoolExecutor(os.cpu_count()) as threads:
+
+        def warm_up(key: Key) -> Timer:
+            timer = start(taking[key], key[1], stack)
+            timer()
+            return timer
+
+        begun = {key: threads.submit(warm_up, key) for key in taking}
+        for key in progress(list(begun), f"{labels}: warm-up"):
+            try:
+                timers[key] = begun[key].result()
+            except Exception as error:  # the others continue, whatever error one contestant raises
+                if key[0] == PILLOW:
+                    raise
+                failed[f"{key[0]}, {key[1].label}"] = describe(error)
+        always = {key for key in timers if key[0] == PILLOW}
+        return interleave(timers, progress(range(repeat), f"{labels}: rounds"), repeat, budget, always)
+
+
+def interleave(
+    timers: Mapping[K, Timer], rounds: Iterable[int], repeat: int, budget: float = math.inf, always: Iterable[K] = ()
+) -> dict[K, dict[int, float]]:
+    """The seconds of each timer in each round, so that other work on the machine affects all of them equally.
+
+    In a round each timer is called at most once, in random order. A timer that would take more than ``budget`` seconds
+    over all ``repeat`` rounds takes part in fewer, spread evenly, unless it is one of ``always``.
+    """
+    shuffler = random.Random(0)
+    taken: dict[K, dict[int, float]] = {key: {} for key in timers}
+    every = dict.fromkeys(timers, 1)
+    for at in rounds:
+        keys = [key for key in timers if at % every[key] == 0]
+        shuffler.shuffle(keys)
+        for key in keys:
+            taken[key][at] = timers[key]()
+            if at == 0 and key not in always:
+                wanted = math.ceil(taken[key][0] * repeat / budget)
+                every[key] = max(1, min(wanted, (repeat - 1) // (FEWEST - 1)))
+    return taken
+
+
+def between(taken: Mapping[Key, Seconds]) -> Iterator[Row]:
+    """Rows of the relations for which both were timed."""
+    for title, above, below, at, per in RELATIONS:
+        for size, target in at.items():
+            one, other = (above, size), (below, per or size)
+            if one in taken and other in taken:
+                ratio, _ = median_ratio(taken[one], taken[other])
+                ratio *= other[1].pixels / size.pixels
+                yield Row("time per pixel over another's in the same rounds", f"{title}, {size.label}", ratio, target)
+
+
+def median_ratio(above: Seconds, below: Seconds) -> tuple[float, float]:
+    """The median of the ratios within a round, and that of the seconds above."""
+    ratios = [above[at] / below[at] for at in above.keys() & below.keys()]
+    return statistics.median(ratios), statistics.median(above.values())
+
+
+def progress(items: Sequence[T], description: str) -> Iterable[T]:
+    """The items; a bar on a terminal."""
+    return track(items, description, console=STDERR, transient=True, disable=not STDERR.is_terminal)

@@ -1,232 +1,177 @@
-"""The benchmark suite works and finds a regression; speed itself is not tested."""
+"""The benchmarks work and find a regression; speed itself is not tested."""
 
 import contextlib
-import copy
-import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("skimage")
-pytest.importorskip("PIL")
+pytest.importorskip("rich")
 pytest.importorskip("benchmarks", reason="benchmarks are not part of a distribution")
-from benchmarks import calls, compare, contestants, memory, photos, plot, results, rounds, suite, table, workers
+from benchmarks import compare, contestants, gpu, plot, processes, report, suite
+from benchmarks.contestants import MIDDLE, ONE, PILLOW, STE, Contestant
+from benchmarks.photos import Size, batch
 
-SIZES = [photos.Size("64", 5, 16), photos.Size("512", 1, 32)]
-NAMES = [name for name, contestant in contestants.CONTESTANTS.items() if not contestant.needs]
-GRADIENTS = {
-    "NumPy STE + VJP (image)": 1,
-    "NumPy STE + VJP (image, quality, tables)": 4,
-    "NumPy STE + VJP (all, color too)": 6,
-}
+BROKEN = Contestant("broken", lambda images: lambda: 1 / 0, {ONE: None, MIDDLE: None})
+ABSENT = Contestant("absent", None, {ONE: None}, needs=("no_such_module",))
 
 
 @pytest.fixture(scope="module")
-def report():
-    absent = contestants.Contestant("absent", contestants.FORWARD, build=None, needs=("no_such_module",))
-    broken = contestants.Contestant("broken", contestants.FORWARD, build=lambda images: lambda: 1 / 0)
-    chosen = [contestants.CONTESTANTS[name] for name in NAMES]
-    return suite.run(SIZES, [*chosen, absent, broken], repeat=4, budget=1.0, one_process=True, memory_edge=None)
+def run():
+    """A run in this process, with the seconds of a clock that takes 2 per call, Pillow's 1."""
 
+    def start(contestant, size, stack):
+        call = contestant.build(batch(Size(1, 16)))
+        return lambda: (call(), 1.0 if contestant.name == PILLOW else 2.0)[1]
 
-@pytest.fixture
-def files(report, tmp_path):
-    """Write reports where ``compare`` finds them."""
-
-    def write(*reports):
-        paths = [tmp_path / f"{index}.json" for index in range(len(reports))]
-        for path, content in zip(paths, reports, strict=True):
-            results.save(content, path)
-        return [str(path) for path in paths]
-
-    return write
-
-
-# --- contestants ------------------------------------------------------------------------------------------------------
+    chosen = [*(c for c in contestants.CONTESTANTS.values() if not c.needs), BROKEN, ABSENT]
+    return suite.run(chosen, [ONE, MIDDLE], start, 3, 9.0, memory=lambda contestant: 4.5, threads="1")
 
 
 def test_batches_are_crops_of_a_mirrored_photo():
-    sheet = photos.sheet(600, 1100)
-    assert sheet.shape == (3, 600, 1100)
-    np.testing.assert_array_equal(sheet[:, 512:], sheet[:, 511:423:-1])
-    np.testing.assert_array_equal(sheet[:, :, 512:1024], sheet[:, :, 511::-1])
-    crops = photos.batch(photos.Size("", 5, 16))
+    wide = batch(Size(1, 1100))[0]
+    np.testing.assert_array_equal(wide[:, 512:1024], wide[:, 511::-1])
+    np.testing.assert_array_equal(wide[:, :, 1024:], wide[:, :, :76])
+    crops = batch(Size(5, 16))
     assert crops.shape == (5, 3, 16, 16)
-    np.testing.assert_array_equal(crops[4], photos.sheet(32, 48)[:, 16:, 16:32])
+    np.testing.assert_array_equal(crops[4], wide[:, 16:32, 16:32])
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: size.label)
+@pytest.mark.parametrize("size", [Size(5, 16), Size(1, 32)], ids=lambda size: size.label)
 def test_contestants_do_the_same_work(size):
-    images = photos.batch(size)
-    outcomes = {name: contestants.CONTESTANTS[name].build(images)() for name in NAMES}
-    assert {"Pillow", "NumPy smooth", "NumPy STE", "NumPy libjpeg", *GRADIENTS} == outcomes.keys()
-    pillow = np.stack([np.moveaxis(np.asarray(image), -1, 0) for image in outcomes.pop("Pillow")])
+    images = batch(size)
+    chosen = [c for c in contestants.CONTESTANTS.values() if not c.missing() and not c.slow_start]
+    outcomes = {c.name: c.build(images)() for c in chosen if c.name != "plain copy"}
+    pillow = np.stack([np.moveaxis(np.asarray(image), -1, 0) for image in outcomes.pop(PILLOW)])
     np.testing.assert_array_equal(outcomes["NumPy libjpeg"], pillow)
     for name, outcome in outcomes.items():
-        result = outcome[0] if name in GRADIENTS else outcome
-        assert np.sqrt(np.mean((result - pillow) ** 2)) < 3, name
-    for name, count in GRADIENTS.items():
-        gradients = [g for g in outcomes[name][1] if g is not None]
-        assert len(gradients) == count
-        assert all(np.any(g) for g in gradients)
-
-
-def test_choose_always_includes_pillow():
-    assert [c.name for c in contestants.choose(["SMOOTH"])] == ["Pillow", "NumPy smooth"]
-    assert len(contestants.choose()) == len(contestants.CONTESTANTS)
-
-
-# --- rounds -----------------------------------------------------------------------------------------------------------
+        result, *gradients = outcome if isinstance(outcome, tuple) else (outcome,)
+        assert bool(gradients) == ("VJP" in name or "backward" in name)
+        if gradients:
+            computed = [np.asarray(gradient) for gradient in gradients[0] if gradient is not None]
+            assert len(computed) == (6 if "color" in name else 4)
+            assert all(np.any(gradient) for gradient in computed)
+            result = result if isinstance(result, np.ndarray) else result.detach()
+        result = np.asarray(result) * (255 if "kornia" in name else 1)
+        result = np.moveaxis(result, -1, 1) if "HWC" in name or name == "simplejpeg" else result
+        assert np.sqrt(np.mean((result - pillow) ** 2)) < 5, name
 
 
 def test_slow_calls_take_part_in_fewer_rounds():
-    timers = {"slow": lambda: 10.0, "baseline": lambda: 1.0, "middle": lambda: 4.0}
-    timings = rounds.measure(timers, "baseline", repeat=10, budget=20.0)
-    assert timings == {"slow": (10, 10, 3), "baseline": (1, 1, 5), "middle": (4, 4, 5)}
+    timers = {"slow": lambda: 10.0, "baseline": lambda: 9.0, "middle": lambda: 4.0, "fast": lambda: 1.0}
+    taken = suite.interleave(timers, range(11), 11, budget=22.0, always={"baseline"})
+    assert {name: len(rounds) for name, rounds in taken.items()} == {"slow": 3, "baseline": 11, "middle": 6, "fast": 11}
 
 
 def test_the_ratio_is_computed_within_a_round():
-    # Times on a machine with other work.
-    timers = {"double": iter([2, 100, 12, 14, 180]).__next__, "baseline": iter([1, 50, 6, 7, 90]).__next__}
-    timings = rounds.measure(timers, "baseline", repeat=5, budget=1e6)
-    assert timings == {"double": (14, 2, 5), "baseline": (7, 1, 5)}
+    # Times on a machine with other work; one took part in fewer rounds.
+    double, baseline = dict(enumerate([2, 100, 12])), dict(enumerate([1, 50, 6, 7, 90]))
+    assert suite.median_ratio(double, baseline) == (2, 12)
 
 
-def test_a_worker_measures_time_and_reports_errors():
-    with contextlib.closing(workers.Worker("NumPy STE", SIZES[0])) as worker:
-        assert worker() > 0
-        assert worker() > 0
-    with (
-        contextlib.closing(workers.Worker("nobody", SIZES[0])) as worker,
-        pytest.raises(calls.ContestantError, match="KeyError: 'nobody'"),
-    ):
-        worker()
+def test_a_worker_measures_and_reports_errors():
+    with contextlib.closing(processes.Worker(1, "array_api")) as worker:
+        assert worker(processes.seconds, STE, ONE) > 0
+        with pytest.raises(KeyError, match="nobody"):
+            worker(processes.seconds, "nobody", ONE)
+        assert worker(processes.seconds, STE, ONE) > 0
 
 
-# --- report -----------------------------------------------------------------------------------------------------------
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_memory_includes_at_least_input_and_output():
+    # New processes may differ by some memory pages of the interpreter.
+    assert processes.memory(None, MIDDLE, contestants.CONTESTANTS[STE]) > 1.9
 
 
-def test_report_has_everything_that_was_measured(report, files):
-    (path,) = files(report)
-    loaded = results.load(Path(path))
-    assert loaded == report == json.loads(json.dumps(report))
-    assert loaded["environment"]["packages"]["numpy"] == np.__version__
-    assert {"processor", "cpus", "python", "libjpeg_turbo", "torch_threads"} <= loaded["environment"].keys()
-    assert loaded["missing"] == {"absent": "not installed: no_such_module"}
-    assert list(loaded["sizes"]) == ["64", "512"]
-    for size in loaded["sizes"].values():
-        assert list(size["measured"]) == NAMES
-        assert size["failed"] == {"broken": "ZeroDivisionError: division by zero"}
-        assert size["measured"]["Pillow"]["ratio"] == 1
-        for measured in size["measured"].values():
-            assert measured["ratio"] > 0
-            assert 3 <= measured["rounds"] <= 4
-            milliseconds = 1e-3 * size["count"] * size["edge"] ** 2 / measured["megapixels_per_second"]
-            assert milliseconds == pytest.approx(measured["milliseconds"])
-    assert len(loaded["derived"]) == 2
+def test_a_report_has_everything_and_survives_its_file(run, tmp_path, capsys):
+    report.save(run, tmp_path / "report.json")
+    assert report.load(tmp_path / "report.json") == run
+    rows = {(row.section, row.name): row for row in run["rows"]}
+    row = rows["time over Pillow's, 512x512", STE]
+    assert (row.ratio, row.target, row.milliseconds, row.rounds) == (2.0, 0.4, 2000.0, 3)
+    assert rows["time per pixel over another's in the same rounds", "smooth over STE, 512x512"].ratio == 1
+    assert rows["peak memory over the float32 image, 2048x2048", contestants.VJP].target == 5
+    assert run["failed"].keys() == {"broken, 64x64", "broken, 512x512"}
+    report.show(run, "title")
+    text = capsys.readouterr().out
+    for line in ("absent: not installed: no_such_module", "broken, 64x64: ZeroDivisionError: division by zero", STE):
+        assert line in text
 
 
-def test_table_names_what_did_not_run(report):
-    text = table.render(report)
-    assert "absent: not installed: no_such_module" in text
-    assert "broken FAILED: ZeroDivisionError: division by zero" in text
-    assert text.count("NumPy libjpeg") == 3
-
-
-def test_plot_is_a_picture(report, tmp_path):
-    pytest.importorskip("matplotlib")
-    from PIL import Image
-
-    results.write_whole(tmp_path / "plot.png", lambda partial: plot.draw(report, partial))
-    with Image.open(tmp_path / "plot.png") as image:
-        assert image.format == "PNG"
-
-
-def test_files_are_written_completely_or_not_at_all(report, tmp_path):
+def test_files_are_written_completely_or_not_at_all(tmp_path):
     path = tmp_path / "report.json"
-    results.save(report, path)
-    before = path.read_bytes()
+    path.write_text("whole")
 
     def fail(partial):
         partial.write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        results.write_whole(path, fail)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+        report.write_whole(path, fail)
+    assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(path, "whole")]
 
 
-# --- comparison -------------------------------------------------------------------------------------------------------
+def test_plot_is_a_picture(run, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    plot.draw(run, tmp_path / "plot.png")
+    with image.open(tmp_path / "plot.png") as picture:
+        assert picture.format == "PNG"
 
 
-def test_compare_accepts_an_identical_pair(report, files, capsys):
-    assert compare.main(files(report, report)) == 0
-    assert "none worse" in capsys.readouterr().out
+def test_compare_finds_what_got_worse(run, tmp_path, capsys):
+    slower = {**run, "failed": {}, "rows": [row._replace(ratio=row.ratio * 1.3) for row in run["rows"]]}
+    old, new, bad = (str(tmp_path / name) for name in ("old.json", "new.json", "bad.json"))
+    report.save({**run, "failed": {}}, Path(old))
+    report.save(slower, Path(new))
+    assert compare.main([old, old]) == compare.main([new, old]) == compare.main([old, new, "--tolerance", "1.5"]) == 0
+    assert compare.main([old, new]) == 1
+    report.save({**run, "rows": []}, Path(bad))
+    assert compare.main([old, bad]) == 2
+    Path(bad).write_text("[]")
+    assert compare.main([old, bad]) == 2
+    assert "bad.json: is not a report of this benchmark" in capsys.readouterr().err
 
 
-def test_compare_finds_only_regressions_of_the_ratio(report, files, capsys):
-    slower = copy.deepcopy(report)
-    for measured in slower["sizes"]["512"]["measured"].values():
-        measured["milliseconds"] *= 10  # another machine
-    assert compare.main(files(report, slower)) == 0
-    slower["sizes"]["512"]["measured"]["NumPy STE"]["ratio"] *= 1.3
-    pair = files(report, slower)
-    capsys.readouterr()
-    assert compare.main(pair) == 1
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith("WORSE")]
-    assert line.split()[:3] == ["NumPy", "STE", "512"]
-    assert compare.main([*pair, "--tolerance", "1.5"]) == 0
-    assert compare.main(pair[::-1]) == 0
-    assert "better" in capsys.readouterr().out
+# --- GPUs, with the host instead of a device --------------------------------------------------------------------------
 
 
-def test_compare_counts_failures_as_worse_but_not_missing_measurements(report, files):
-    fewer = copy.deepcopy(report)
-    del fewer["sizes"]["64"], fewer["sizes"]["512"]["measured"]["NumPy STE"]
-    assert compare.main(files(report, fewer)) == 0
-    fewer["sizes"]["512"]["failed"]["NumPy STE"] = "MemoryError"
-    assert compare.main(files(report, fewer)) == 1
+class Host:
+    """A gauge for calls that return the seconds that they are said to take."""
+
+    device = "host"
+
+    def copying(self, images):
+        return lambda: 2.0
+
+    def seconds(self, call):
+        return call()
+
+    def peak(self, build, images):
+        return 5 * images.nbytes
 
 
-def test_compare_refuses_reports_without_common_measurements(report, files, capsys):
-    assert compare.main(files(report, {**report, "sizes": {}})) == 2
-    assert "no measurement in common" in capsys.readouterr().err
+def test_ratios_on_a_gpu_are_relative_to_moving_the_fewest_bytes():
+    chosen = [Contestant("one", lambda images: lambda: 3.0), Contestant("two + VJP", lambda images: lambda: 6.0)]
+    found = gpu.run([Size(2, 32)], [*chosen, BROKEN, ABSENT], Host(), 3)
+    times, peaks = found["rows"][:3], found["rows"][3:]
+    assert [(row.name, row.ratio, row.target) for row in times[1:]] == [("one", 1.5, 2.0), ("two + VJP", 1.5, 2.5)]
+    assert [row.ratio for row in peaks] == [5, 5]
+    assert (found["failed"].keys(), found["missing"].keys()) == ({"broken, 2 of 32x32"}, {"absent"})
+    assert math.isclose(times[0].milliseconds, 2000)
 
 
-def damaged(sizes):
-    return json.dumps({"format": results.FORMAT, "one_process": False, "sizes": sizes})
+def test_contestants_on_a_gpu_run_on_their_backend():
+    found = gpu.on("array_api", lambda images: images.sum)(np.ones(1))
+    assert found() == 1
+    with pytest.raises(ValueError, match="name must be one of"):
+        gpu.on("nobody", lambda images: lambda: None)(np.ones(1))
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("{", "cannot be read as JSON"),
-        ("[]", "is not a report of this benchmark"),
-        ('{"format": "another"}', "is not a report of this benchmark"),
-        (json.dumps({"format": results.FORMAT}), "is damaged: KeyError: 'sizes'"),
-        (damaged({"64": {"measured": {"a": {"ratio": 0}}, "failed": {}}}), "a ratio must be a positive number, got 0"),
-        (damaged({"64": {"measured": {"a": {}}, "failed": {}}}), "is damaged: KeyError: 'ratio'"),
-        (damaged({"64": {"measured": {}}}), "is damaged: KeyError: 'failed'"),
-        (damaged([1]), "is damaged"),
-        (None, "No such file"),
-    ],
-)
-def test_compare_names_a_bad_file(report, files, tmp_path, capsys, content, complaint):
-    bad = tmp_path / "bad.json"
-    if content is not None:
-        bad.write_text(content)
-    assert compare.main([*files(report), str(bad)]) == 2
-    error = capsys.readouterr().err
-    assert "bad.json" in error
-    assert complaint in error
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_memory_includes_at_least_input_and_output():
-    # The float image and the result; new processes may differ by some memory pages of the interpreter.
-    assert memory.in_fresh_process("NumPy STE", edge=512) > 1.9
+def test_without_a_gpu_it_says_so(capsys):
+    with contextlib.suppress(Exception):
+        gpu.CUDA()
+        pytest.skip("there is a GPU")
+    assert gpu.main([]) == 2
+    assert "there is no GPU to measure" in capsys.readouterr().err
