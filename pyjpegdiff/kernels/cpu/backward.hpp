@@ -103,8 +103,14 @@ struct Backward {
         const uint8_t *const inside_green = inside + pitch, *const inside_blue = inside + 2 * pitch;
         const Map<T> map(operands->inverse, nullptr);
         for (int i = 0; i < n; i += 8) {
-            const V a = masked(red + i, inside[i / 8]), b = masked(green + i, inside_green[i / 8]),
-                    c = masked(blue + i, inside_blue[i / 8]);
+            const int of_red = inside[i / 8], of_green = inside_green[i / 8], of_blue = inside_blue[i / 8];
+            V a = V::load(red + i), b = V::load(green + i), c = V::load(blue + i);
+            // To look is cheaper than to mask: most pixels are not clipped.
+            if ((of_red & of_green & of_blue) != 255) {
+                a = masked(red + i, of_red);
+                b = masked(green + i, of_green);
+                c = masked(blue + i, of_blue);
+            }
             mix_vjp(map.matrix, 0, a, b, c).store(luma + i);
             mix_vjp(map.matrix, 1, a, b, c).store(cb + i);
             mix_vjp(map.matrix, 2, a, b, c).store(cr + i);

@@ -254,7 +254,9 @@ INLINE void block_vjp(
     Vec<T> x[8], factor[8], u[8];
     if (sink == TO_IMAGE) {
         load(at.plane, at.pitch, x);
-        if (at.in_range)
+        uint64_t bits = ~uint64_t(0);
+        if (at.in_range) memcpy(&bits, at.in_range, 8);
+        if (bits != ~uint64_t(0))
             for (int i = 0; i < 8; ++i) x[i] = clip_vjp(x[i], Mask<T, 8>::of_bits(at.in_range[i]));
         forward_dct(x);
     } else if (at.g_k) {
