@@ -27,7 +27,7 @@ def main(given: Sequence[str] | None = None) -> None:
     add("--no-memory", action="store_true", help="do not measure memory")
     add("--json", type=Path, default=Path("build/bench/latest.json"), help="default: %(default)s; the plot lies beside")
     options = parser.parse_args(given)
-    contestants = choose(options.only, options.quick)
+    contestants = [c for c in choose(options.only) if not (options.quick and "compiled" in c.name)]
     if [contestant.name for contestant in contestants] == [PILLOW]:
         parser.error(f"--only {' '.join(options.only)} matches none of: {', '.join(CONTESTANTS)}")
     if options.repeat is not None and options.repeat < suite.FEWEST:

@@ -1,18 +1,20 @@
-"""What can be measured: each function returns one that builds a call without arguments for a batch."""
+"""What can be measured: each function returns one that builds a call without arguments for a batch of images."""
 
 import functools
 import importlib
 import io
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.photos import Batch, pixels
 from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
+Batch = NDArray[np.float32]
 Call = Callable[[], object]
 """Compresses and decompresses the batch that it was built for. Only tests look at what it returns."""
 Build = Callable[[Batch], Call]
@@ -21,23 +23,66 @@ Codec = Callable[..., Any]
 QUALITY = 50
 SUBSAMPLING = "4:2:0"
 TABLES = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c")
-COLOR = (*TABLES, "color_matrix", "color_offset")
 # The conversion of JFIF, the default. A gradient with respect to it needs it as an explicit argument.
-COLOR_MATRIX = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-COLOR_OFFSET = (0, 128, 128)
+JFIF = {
+    "color_matrix": ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)),
+    "color_offset": (0, 128, 128),
+}
+
+
+class Size(NamedTuple):
+    """A batch of square images."""
+
+    images: int
+    edge: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the whole batch."""
+        return self.images * self.edge**2
+
+    @property
+    def label(self) -> str:
+        """A name to show, and the key in a report."""
+        return f"{f'{self.images} of ' if self.images > 1 else ''}{self.edge}x{self.edge}"
+
+
+@functools.cache
+def _photo() -> Batch:
+    from skimage import data
+
+    return np.ascontiguousarray(np.moveaxis(data.astronaut(), -1, 0), np.float32)  # type: ignore[no-untyped-call]
+
+
+def batch(size: Size) -> Batch:
+    """Images (images, 3, edge, edge) with pixel values 0..255: neighboring crops of a photo.
+
+    The photo is mirrored at its borders, because a jump would not look like a photo.
+    """
+    across, edge = math.isqrt(size.images - 1) + 1, size.edge
+    width = across * edge
+    more = max(0, width - _photo().shape[-1])
+    # Cut before it is padded: memory that was freed here would be missing from a measured peak.
+    sheet = np.pad(_photo()[:, :width, :width], ((0, 0), (0, more), (0, more)), mode="symmetric")
+    tiles = sheet.reshape(3, across, edge, across, edge).transpose(1, 3, 0, 2, 4)
+    return np.ascontiguousarray(tiles.reshape(-1, 3, edge, edge)[: size.images])
+
+
+def pixels(images: Batch) -> NDArray[np.uint8]:
+    """The same images as files have them: uint8, channels last."""
+    return np.ascontiguousarray(np.moveaxis(images, 1, -1).astype(np.uint8))
 
 
 def parameters(count: int) -> tuple[Batch, ...]:
     """The quality of each image and both tables, as arrays, because gradients with respect to them are computed."""
-    quality = np.full(count, QUALITY, np.float32)
-    return quality, np.asarray(LUMINANCE, np.float32), np.asarray(CHROMINANCE, np.float32)
+    return np.full(count, QUALITY, np.float32), *(np.asarray(table, np.float32) for table in (LUMINANCE, CHROMINANCE))
 
 
 # --- pyjpegdiff with arrays; ``module`` is NumPy or CuPy --------------------------------------------------------------
 
 
 def forward(module: str = "numpy", **choices: Any) -> Build:
-    """Only the function."""
+    """Only the function; with ``channel_axis=-1``, of uint8."""
 
     def build(images: Batch) -> Call:
         array = importlib.import_module(module).asarray(pixels(images) if "channel_axis" in choices else images)
@@ -54,9 +99,7 @@ def vjp(wrt: Sequence[str], module: str = "numpy", own_cotangent: bool = True, *
         array, quality, *tables = map(xp.asarray, (images, *parameters(len(images))))
         cotangent = array.copy() if own_cotangent else None
         options: dict[str, Any] = {"wrt": wrt, "subsampling": SUBSAMPLING, **choices}
-        if "color_matrix" in wrt:
-            options["color_matrix"] = xp.asarray(COLOR_MATRIX, dtype=xp.float32)
-            options["color_offset"] = xp.asarray(COLOR_OFFSET, dtype=xp.float32)
+        options |= {name: xp.asarray(value, dtype=xp.float32) for name, value in JFIF.items() if name in wrt}
 
         def call() -> object:
             result, gradients = diff_jpeg_coding_vjp(array, quality, *tables, **options)
@@ -90,8 +133,7 @@ def tensors(load: Callable[[], Codec], backward: bool = False, white: float = 25
         if not backward:
             return lambda: codec(*inputs)
         cotangent = inputs[0].clone()
-        for tensor in inputs:
-            tensor.requires_grad_()
+        inputs = [tensor.requires_grad_() for tensor in inputs]
 
         def call() -> object:
             result = codec(*inputs)
@@ -121,21 +163,18 @@ def compiled() -> Codec:
 # --- what a user would pick instead; imported by name, so that this file loads where they are not installed -----------
 
 
-def kornia() -> Codec:
-    """The codec of kornia, for images in 0..1."""
-    codec: Codec = importlib.import_module("kornia.enhance").jpeg_codec_differentiable
+def peer(module: str, function: str) -> Codec:
+    """A codec of another package, with the arguments of `tensors`."""
+    codec: Codec = getattr(importlib.import_module(module), function)
     return codec
 
 
-def diff_jpeg() -> Codec:
-    """The published implementation of the method."""
-    codec: Codec = importlib.import_module("diff_jpeg").diff_jpeg_coding
-    return codec
+kornia = functools.partial(peer, "kornia.enhance", "jpeg_codec_differentiable")  # for images in 0..1
+diff_jpeg = functools.partial(peer, "diff_jpeg", "diff_jpeg_coding")  # the published implementation of the method
 
 
 def pillow(images: Batch) -> Call:
     """Encode and decode in memory, from and to Pillow's own images, so that no conversion costs time."""
-    photos = [Image.fromarray(image) for image in pixels(images)]
 
     def round_trip(photo: Image.Image) -> Image.Image:
         file = io.BytesIO()
@@ -144,6 +183,7 @@ def pillow(images: Batch) -> Call:
         decoded.load()
         return decoded
 
+    photos = [Image.fromarray(image) for image in pixels(images)]
     return lambda: [round_trip(photo) for photo in photos]
 
 
@@ -153,15 +193,6 @@ def simplejpeg(images: Batch) -> Call:
     Below quality 96 its encoder takes libjpeg's faster and less exact DCT, whatever it is told.
     """
     codec = importlib.import_module("simplejpeg")
-    subsampling = SUBSAMPLING.replace(":", "")
-
-    def round_trip(photo: Any) -> Any:
-        return codec.decode_jpeg(codec.encode_jpeg(photo, QUALITY, "RGB", subsampling))
-
+    encode = functools.partial(codec.encode_jpeg, quality=QUALITY, colorsubsampling=SUBSAMPLING.replace(":", ""))
     photos = pixels(images)
-    return lambda: [round_trip(photo) for photo in photos]
-
-
-def copy(images: Batch) -> Call:
-    """A plain copy: nothing that returns an image can be faster."""
-    return lambda: images.copy()
+    return lambda: [codec.decode_jpeg(encode(photo)) for photo in photos]

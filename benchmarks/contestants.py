@@ -1,12 +1,11 @@
 """Who takes part, at which sizes, and what its ratio should be at most."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks import calls
-from benchmarks.calls import COLOR, TABLES, Build
-from benchmarks.photos import Size
+from benchmarks.calls import JFIF, TABLES, Build, Size
 
 ONE, MANY, MIDDLE, LARGE = SIZES = (Size(1, 64), Size(64, 64), Size(1, 512), Size(1, 2048))
 SECTIONS = ((ONE,), (MIDDLE, MANY), (LARGE,))
@@ -26,14 +25,11 @@ class Contestant(NamedTuple):
     """The sizes at which it is timed, and the largest ratio to aim at."""
     needs: tuple[str, ...] = ()
     """Modules that must be importable."""
-    is_peer: bool = False
     threads: int = 1
     in_memory: bool = False
     """Whether its peak memory is measured."""
     memory: float | None = None
     """The peak to aim at, over the image."""
-    slow_start: bool = False
-    """Left out of the quick mode."""
 
     def missing(self) -> list[str]:
         """Modules that are not installed."""
@@ -41,7 +37,7 @@ class Contestant(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """A ratio between two contestants in the same rounds; ``per`` is the size of the second if it is another."""
+    """A ratio between two contestants in the same rounds; ``per`` is the second's size where that is another."""
 
     title: str
     above: str
@@ -60,46 +56,37 @@ VJP = "NumPy STE + VJP"
 BACKWARD = "torch STE + backward"
 
 
-def _contestants() -> list[Contestant]:
-    ste, smooth = calls.forward(ste=True), calls.forward()
-    sine, libjpeg = calls.forward(rounding="sine"), calls.forward(arithmetic="libjpeg")
-    gradients, with_color = calls.vjp(TABLES, ste=True), calls.vjp(COLOR, ste=True)
-    reused = calls.vjp(TABLES, own_cotangent=False, ste=True)
-    kornia = {back: calls.tensors(calls.kornia, back, white=1.0) for back in (False, True)}
-    diff_jpeg = {back: calls.tensors(calls.diff_jpeg, back) for back in (False, True)}
-    eager = {back: calls.tensors(calls.eager, back) for back in (False, True)}
-    compiled = {back: calls.tensors(calls.compiled, back) for back in (False, True)}
-    forward_at: Targets = {**ALL, MIDDLE: 0.4, LARGE: 0.4}
-    vjp_at: Targets = {ONE: 0.7, MANY: None, MIDDLE: 0.75, LARGE: 1.0}
-    backward_at: Targets = {ONE: 1.5, MANY: None, MIDDLE: 0.95, LARGE: 1.2}
-    return [
-        Contestant(PILLOW, calls.pillow, ALL, is_peer=True),
-        Contestant("plain copy", calls.copy, ALL, is_peer=True),
-        Contestant("simplejpeg", calls.simplejpeg, ALL, ("simplejpeg",), is_peer=True),
-        Contestant(STE, ste, forward_at, in_memory=True),
-        Contestant("NumPy STE, uint8 HWC", calls.forward(ste=True, channel_axis=-1), {MIDDLE: 0.4, LARGE: 0.4}),
-        Contestant("NumPy STE, two threads", ste, {LARGE: None}, threads=2),
-        Contestant("NumPy STE, encode, decode", calls.in_two_steps, BOTH),
-        Contestant("NumPy smooth", smooth, BOTH),
-        Contestant("NumPy smooth, sine", sine, BOTH),
-        Contestant("NumPy libjpeg", libjpeg, BOTH),
-        Contestant("torch STE", eager[False], BOTH, TORCH, in_memory=True),
-        Contestant("torch STE compiled", compiled[False], BOTH, TORCH, slow_start=True),
-        Contestant("kornia", kornia[False], BOTH, KORNIA, is_peer=True, in_memory=True),
-        Contestant("Diff-JPEG", diff_jpeg[False], BOTH, DIFF_JPEG, is_peer=True, in_memory=True),
-        Contestant(VJP, gradients, vjp_at, memory=5.0, in_memory=True),
-        Contestant("NumPy STE + VJP of its output", reused, memory=4.0, in_memory=True),
-        Contestant("NumPy STE + VJP, color too", with_color, {MIDDLE: 1.0, LARGE: 1.3}, in_memory=True),
-        Contestant("NumPy STE + VJP, two threads", gradients, {LARGE: None}, threads=2),
-        Contestant(BACKWARD, eager[True], backward_at, TORCH, in_memory=True),
-        Contestant("torch STE compiled + backward", compiled[True], BOTH, TORCH, slow_start=True),
-        Contestant("kornia + backward", kornia[True], BOTH, KORNIA, is_peer=True, in_memory=True),
-        Contestant("Diff-JPEG + backward", diff_jpeg[True], BOTH, DIFF_JPEG, is_peer=True, in_memory=True),
-    ]
+def _contestants() -> Iterator[Contestant]:
+    ste, gradients, tensors = calls.forward(ste=True), calls.vjp(TABLES, ste=True), calls.tensors
+    one_copy = calls.vjp(TABLES, own_cotangent=False, ste=True)
+    with_color = calls.vjp((*TABLES, *JFIF), ste=True)
+    yield Contestant(PILLOW, calls.pillow, ALL)
+    yield Contestant("plain copy", lambda images: images.copy, ALL)  # nothing that returns an image can be faster
+    yield Contestant("simplejpeg", calls.simplejpeg, ALL, ("simplejpeg",))
+    yield Contestant(STE, ste, {**ALL, MIDDLE: 0.4, LARGE: 0.4}, in_memory=True)
+    yield Contestant("NumPy STE, uint8 HWC", calls.forward(ste=True, channel_axis=-1), {MIDDLE: 0.4, LARGE: 0.4})
+    yield Contestant("NumPy STE, two threads", ste, {LARGE: None}, threads=2)
+    yield Contestant("NumPy STE, encode, decode", calls.in_two_steps, BOTH)
+    yield Contestant("NumPy smooth", calls.forward(), BOTH)
+    yield Contestant("NumPy smooth, sine", calls.forward(rounding="sine"), BOTH)
+    yield Contestant("NumPy libjpeg", calls.forward(arithmetic="libjpeg"), BOTH)
+    yield Contestant("torch STE", tensors(calls.eager), BOTH, TORCH, in_memory=True)
+    yield Contestant("torch STE compiled", tensors(calls.compiled), BOTH, TORCH)
+    yield Contestant("kornia", tensors(calls.kornia, white=1.0), BOTH, KORNIA, in_memory=True)
+    yield Contestant("Diff-JPEG", tensors(calls.diff_jpeg), BOTH, DIFF_JPEG, in_memory=True)
+    # "VJP" and "backward" always compute the gradients with respect to image, quality and tables.
+    yield Contestant(VJP, gradients, {**ALL, ONE: 0.7, MIDDLE: 0.75, LARGE: 1.0}, in_memory=True, memory=5.0)
+    yield Contestant("NumPy STE + VJP of its output", one_copy, in_memory=True, memory=4.0)
+    yield Contestant("NumPy STE + VJP, color too", with_color, {MIDDLE: 1.0, LARGE: 1.3}, in_memory=True)
+    yield Contestant("NumPy STE + VJP, two threads", gradients, {LARGE: None}, threads=2)
+    targets = {**ALL, ONE: 1.5, MIDDLE: 0.95, LARGE: 1.2}
+    yield Contestant(BACKWARD, tensors(calls.eager, True), targets, TORCH, in_memory=True)
+    yield Contestant("torch STE compiled + backward", tensors(calls.compiled, True), BOTH, TORCH)
+    yield Contestant("kornia + backward", tensors(calls.kornia, True, 1.0), BOTH, KORNIA, in_memory=True)
+    yield Contestant("Diff-JPEG + backward", tensors(calls.diff_jpeg, True), BOTH, DIFF_JPEG, in_memory=True)
 
 
 CONTESTANTS = {contestant.name: contestant for contestant in _contestants()}
-
 RELATIONS = (
     Relation("libjpeg arithmetic over float", "NumPy libjpeg", STE, {MIDDLE: 1.2, LARGE: 1.2}),
     Relation("smooth over STE", "NumPy smooth", STE, {MIDDLE: 1.2, LARGE: 1.2}),
@@ -111,12 +98,7 @@ RELATIONS = (
 )
 
 
-def choose(substrings: Sequence[str] = (), quick: bool = False) -> list[Contestant]:
+def choose(substrings: Sequence[str] = ()) -> list[Contestant]:
     """The contestants whose names contain any of the substrings, and always Pillow."""
-    parts = [substring.lower() for substring in substrings]
-    return [
-        contestant
-        for name, contestant in CONTESTANTS.items()
-        if name == PILLOW
-        or (not (quick and contestant.slow_start) and (not parts or any(part in name.lower() for part in parts)))
-    ]
+    parts = [substring.lower() for substring in substrings] or [""]
+    return [c for c in CONTESTANTS.values() if c.name == PILLOW or any(part in c.name.lower() for part in parts)]

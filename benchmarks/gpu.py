@@ -13,12 +13,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from benchmarks import calls
-from benchmarks.calls import TABLES, Build, Call
+from benchmarks.calls import TABLES, Batch, Build, Call, Size, batch
 from benchmarks.contestants import DIFF_JPEG, KORNIA, TORCH, Contestant
-from benchmarks.photos import Batch, Size, batch
 from benchmarks.report import Report, Row, describe, new_report, save, show
 from benchmarks.suite import interleave, median_ratio
 from pyjpegdiff.backends import use_backend
@@ -59,23 +58,8 @@ def _contestants() -> Iterator[Contestant]:
 CONTESTANTS = tuple(_contestants())
 
 
-class Gauge(Protocol):
-    """Measures on a device."""
-
-    device: str
-
-    def copying(self, images: Batch) -> Call:
-        """A call that copies the batch on the device."""
-
-    def seconds(self, call: Call) -> float:
-        """The seconds that the device worked on a call."""
-
-    def peak(self, build: Build, images: Batch) -> int:
-        """The bytes that the first call takes from the device, with the input."""
-
-
 class CUDA:
-    """Measures with CuPy, or with torch where CuPy is not installed.
+    """Measures on a device, with CuPy, or with torch where CuPy is not installed.
 
     By default both use the same stream, so the events of one also time the kernels of the other.
     """
@@ -137,7 +121,7 @@ class CUDA:
         return int(self.free()[0])
 
 
-def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: Gauge, repeat: int) -> Report:
+def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: CUDA, repeat: int) -> Report:
     """Measure all contestants at all sizes, in one process: the memory of the device is not that of the host."""
     report = new_report(contestants, device=gauge.device)
     for size in sizes:

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyjpegdiff
-from benchmarks.calls import Call
+from benchmarks.calls import Call, Size, batch
 from benchmarks.contestants import CONTESTANTS, Contestant
-from benchmarks.photos import Size, batch
 from pyjpegdiff.backends import use_backend
 
 SHORT = 0.02

@@ -12,8 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.calls import Size
 from benchmarks.contestants import LARGE, PILLOW, RELATIONS, SECTIONS, Contestant
-from benchmarks.photos import Size
 from benchmarks.report import Report, Row, describe, new_report
 
 Key = tuple[str, Size]
@@ -73,7 +73,8 @@ def time(
     """The seconds of each contestant and size, without those that ``failed`` is told of."""
     labels = ", ".join(dict.fromkeys(size.label for _, size in taking))
     timers: dict[Key, Timer] = {}
-    with ExitStack() as stack, ThreadPoolExecutor(os.cpu_count()) as threads:
+    # The system ends a worker together with the thread that started it, so the threads outlive the stack.
+    with ThreadPoolExecutor(os.cpu_count()) as threads, ExitStack() as stack:
 
         def warm_up(key: Key) -> Timer:
             timer = start(taking[key], key[1], stack)
@@ -81,13 +82,17 @@ def time(
             return timer
 
         begun = {key: threads.submit(warm_up, key) for key in taking}
-        for key in progress(list(begun), f"{labels}: warm-up"):
-            try:
-                timers[key] = begun[key].result()
-            except Exception as error:  # the others continue, whatever error one contestant raises
-                if key[0] == PILLOW:
-                    raise
-                failed[f"{key[0]}, {key[1].label}"] = describe(error)
+        try:
+            for key in progress(list(begun), f"{labels}: warm-up"):
+                error = begun[key].exception()
+                if error is None:
+                    timers[key] = begun[key].result()
+                elif key[0] == PILLOW:
+                    raise error
+                else:  # the others continue
+                    failed[f"{key[0]}, {key[1].label}"] = describe(error)
+        finally:  # after an interrupt, nothing else is started
+            threads.shutdown(wait=False, cancel_futures=True)
         always = {key for key in timers if key[0] == PILLOW}
         return interleave(timers, progress(range(repeat), f"{labels}: rounds"), repeat, budget, always)
 
