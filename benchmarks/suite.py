@@ -91,8 +91,9 @@ def time(
                     raise error
                 else:  # the others continue
                     failed[f"{key[0]}, {key[1].label}"] = describe(error)
-        finally:  # after an interrupt, nothing else is started
+        except BaseException:  # an interrupt, too: nothing else is started
             threads.shutdown(wait=False, cancel_futures=True)
+            raise
         always = {key for key in timers if key[0] == PILLOW}
         return interleave(timers, progress(range(repeat), f"{labels}: rounds"), repeat, budget, always)
 

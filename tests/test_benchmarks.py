@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("skimage")
 pytest.importorskip("rich")
 pytest.importorskip("benchmarks", reason="benchmarks are not part of a distribution")
+from benchmarks import __main__ as command
 from benchmarks import compare, contestants, gpu, plot, processes, report, suite
 from benchmarks.calls import Size, batch
 from benchmarks.contestants import MIDDLE, ONE, PILLOW, STE, Contestant
@@ -83,6 +84,20 @@ def test_a_worker_measures_and_reports_errors():
 def test_memory_includes_at_least_input_and_output():
     # New processes may differ by some memory pages of the interpreter.
     assert processes.memory(None, MIDDLE, contestants.CONTESTANTS[STE]) > 1.9
+
+
+def test_a_whole_run_in_processes(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "a.json"
+    options = ["--quick", "--only", "plain copy", "--sizes", "one", "--repeat", "3", "--backend", "array_api"]
+    command.main([*options, "--json", str(path)])
+    assert [row.name for row in report.load(path)["rows"]] == [PILLOW, "plain copy"]
+    assert path.with_suffix(".png").exists()
+    assert "backend: array_api" in capsys.readouterr().out
+    for wrong in (["--only", "nobody"], ["--repeat", "2"], ["--sizes", "7"]):
+        with pytest.raises(SystemExit):
+            command.main(wrong)
+        assert wrong[0] in capsys.readouterr().err
 
 
 def test_a_report_has_everything_and_survives_its_file(run, tmp_path, capsys):
