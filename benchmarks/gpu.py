@@ -9,8 +9,9 @@ import argparse
 import gc
 import importlib
 import importlib.util
+import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,21 +69,13 @@ class CUDA:
         self.torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
         self.cupy: Any = importlib.import_module("cupy") if importlib.util.find_spec("cupy") else None
         if self.cupy:
-            runtime = self.cupy.cuda.runtime
-            self.device = runtime.getDeviceProperties(0)["name"].decode()  # raises where there is no device
-            self.event, self.elapsed, self.free = (
-                self.cupy.cuda.Event,
-                self.cupy.cuda.get_elapsed_time,
-                runtime.memGetInfo,
-            )
+            cuda = self.cupy.cuda
+            self.event, self.elapsed, self.free = cuda.Event, cuda.get_elapsed_time, cuda.runtime.memGetInfo
+            self.device = cuda.runtime.getDeviceProperties(0)["name"].decode()  # raises where there is no device
         elif self.torch and self.torch.cuda.is_available():
             cuda = self.torch.cuda
-            self.device = cuda.get_device_name()
-            self.event, self.elapsed, self.free = (
-                partial(cuda.Event, enable_timing=True),
-                cuda.Event.elapsed_time,
-                cuda.mem_get_info,
-            )
+            self.event, self.elapsed = partial(cuda.Event, enable_timing=True), cuda.Event.elapsed_time
+            self.free, self.device = cuda.mem_get_info, cuda.get_device_name()
         else:
             raise RuntimeError("CuPy is not installed, and torch finds no device")
 
@@ -122,34 +115,31 @@ class CUDA:
 
 
 def run(sizes: Sequence[Size], contestants: Sequence[Contestant], gauge: CUDA, repeat: int) -> Report:
-    """Measure all contestants at all sizes, in one process: the memory of the device is not that of the host."""
+    """Measure all contestants at all sizes.
+
+    Each contestant takes turns with the copy, but only one is there at a time: together they would not fit the device.
+    """
     report = new_report(contestants, device=gauge.device)
     for size in sizes:
         images = batch(size)
-        timers: dict[str, Callable[[], float]] = {COPY: partial(gauge.seconds, gauge.copying(images))}
+        copy = partial(gauge.seconds, gauge.copying(images))
+        times = [Row(f"time, {size.label}", COPY, 1.0, None, 1e3 * statistics.median(copy() for _ in range(repeat)))]
         peaks: list[Row] = []
-        present = [contestant for contestant in contestants if not contestant.missing()]
-        for name, build, *_ in present:
+        for name, build, *_ in [contestant for contestant in contestants if not contestant.missing()]:
             try:
                 peak = gauge.peak(build, images) / images.nbytes
-                timers[name] = partial(gauge.seconds, build(images))
-                for _ in range(WARM_UP):
-                    timers[name]()
+                timers = {COPY: copy, name: partial(gauge.seconds, build(images))}
+                interleave(timers, range(WARM_UP), WARM_UP)
+                taken = interleave(timers, range(repeat), repeat)
             except Exception as error:  # the others continue, whatever error one contestant raises
-                timers.pop(name, None)
                 report["failed"][f"{name}, {size.label}"] = describe(error)
-            else:
-                peaks.append(Row(f"peak memory over the batch, {size.label}", name, peak, MEMORY))
-        taken = interleave(timers, range(repeat), repeat)
-        for name, seconds in taken.items():
-            ratio, median = median_ratio(seconds, taken[COPY])
+                continue
+            ratio, median = median_ratio(taken[name], taken[COPY])
             gradients = "VJP" in name or "backward" in name
-            target = None if name == COPY else BACKWARD if gradients else FORWARD
-            # A copy moves 24 bytes per pixel.
-            report["rows"].append(
-                Row(f"time, {size.label}", name, ratio / (1 + gradients), target, 1e3 * median, repeat)
-            )
-        report["rows"] += peaks
+            ratio, target = (ratio / 2, BACKWARD) if gradients else (ratio, FORWARD)  # a copy moves 24 bytes per pixel
+            times.append(Row(f"time, {size.label}", name, ratio, target, 1e3 * median, repeat))
+            peaks.append(Row(f"peak memory over the batch, {size.label}", name, peak, MEMORY))
+        report["rows"] += times + peaks
     return report
 
 
