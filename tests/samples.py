@@ -19,6 +19,10 @@ from pyjpegdiff.types import ArrayType
 THOROUGH = os.environ.get("PYJPEGDIFF_THOROUGH") == "1"
 """Whether this is the long run of `make thorough`."""
 
+COMPILED = ["cpu_kernels"] if "cpu_kernels" in backends.available() else []
+HOST_BACKENDS = [*COMPILED, "numpy_strips", "array_api"]
+"""Those that serve NumPy arrays here, the one that is chosen for them first."""
+
 MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
 
 

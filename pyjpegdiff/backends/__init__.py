@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from pyjpegdiff.backends.array_api import ArrayAPI
+from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.backends.cuda_kernels import CudaKernels
 from pyjpegdiff.backends.numpy_strips import NumPyStrips
 from pyjpegdiff.operations import Operation
@@ -72,6 +73,7 @@ def register(backend: Backend) -> None:
     --------
     >>> from pyjpegdiff import backends
     >>> from pyjpegdiff.backends.array_api import ArrayAPI
+    from pyjpegdiff.backends.cpu_kernels import CpuKernels
     >>> class Mine(ArrayAPI):
     ...     name, automatic = "mine", False
     >>> backends.register(Mine())
@@ -86,6 +88,7 @@ def register(backend: Backend) -> None:
 register(ArrayAPI())
 register(CudaKernels())
 register(NumPyStrips())
+register(CpuKernels())
 
 
 def available() -> tuple[str, ...]:
@@ -94,7 +97,8 @@ def available() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        In the order in which they are considered. ``"numpy_strips"``: NumPy arrays and tensors in the host's memory,
+        In the order in which they are considered. ``"cpu_kernels"``: NumPy arrays and tensors in the host's memory, by
+        compiled kernels, where this package was built with a compiler. ``"numpy_strips"``: the same arrays by NumPy,
         strip by strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named.
         ``"array_api"``: arrays of any library and device, whole images at once.
 

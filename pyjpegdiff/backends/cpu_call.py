@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pyjpegdiff.arrays import unbroadcast
 from pyjpegdiff.backends import threads
 from pyjpegdiff.backends.cpu_frame import frame_of
 from pyjpegdiff.backends.cpu_pixels import address, pixels_of
@@ -103,13 +104,17 @@ class CpuCall:
             return part.reshape(shape)
         return part.reshape((*self.batch_shape, 8, 8))[self._once(shape)].reshape(shape)
 
-    def take_steps_cotangent(self, field: str, cotangent: Any, shape: Shape) -> None:
-        """That of encode's own steps; where there are steps per sample, but not of all, it goes to the first."""
-        whole: Any = cotangent
+    def take_steps_cotangent(self, field: str, cotangent: Any) -> None:
+        """That of encode's own steps, in the form of the operands; what belongs to several samples goes to the first.
+
+        Mapped functions give it batch axes that the steps have not.
+        """
         if self.call.operands_stride:
             whole = np.zeros((*self.batch_shape, 8, 8), self.dtype)
-            whole[self._once(shape)] = cotangent
-        setattr(self.call, field, (self.contiguous(whole), 64 if self.call.operands_stride else 0))
+            whole[self._once(cotangent.shape)] = cotangent
+            setattr(self.call, field, (self.contiguous(whole), 64))
+        else:
+            setattr(self.call, field, (self.contiguous(unbroadcast(xp, cotangent, (8, 8))), 0))
 
     def _once(self, shape: Shape) -> tuple[Any, ...]:
         added = len(self.batch_shape) - (len(shape) - 2)

@@ -82,7 +82,7 @@ class CpuKernels:
         call.needs_image, call.needs_steps, call.needs_color = kinds
         job.take_parameters(inputs)
         job.take_residuals(residuals)
-        _take_cotangents(job, operation, inputs, cotangents, kinds)
+        _take_cotangents(job, operation, cotangents, kinds)
         found: dict[str, Any] = {}
         if operation.name == "decode":
             _take_blocks(job, inputs)
@@ -130,9 +130,7 @@ def _take_blocks(job: CpuCall, inputs: Cotangents) -> None:
             setattr(job.call, f"blocks_{name}", job.contiguous(block))
 
 
-def _take_cotangents(
-    job: CpuCall, operation: Operation, inputs: Cotangents, cotangents: Cotangents, kinds: Needs
-) -> None:
+def _take_cotangents(job: CpuCall, operation: Operation, cotangents: Cotangents, kinds: Needs) -> None:
     if operation.name != "encode":
         assert cotangents[0] is not None, "an image has a cotangent wherever its VJP is called"
         job.call.cotangent = job.pixels(cotangents[0])
@@ -142,6 +140,6 @@ def _take_cotangents(
         if g is not None:
             setattr(job.call, f"g_blocks_{name}", job.contiguous(g))
     if kinds.steps:
-        for group, g, shape in zip("yc", g_steps, _steps_shapes(inputs), strict=False):  # type: ignore[arg-type]
+        for group, g in zip("yc", g_steps, strict=False):
             if g is not None:
-                job.take_steps_cotangent(f"g_steps_{group}", g, shape)
+                job.take_steps_cotangent(f"g_steps_{group}", g)

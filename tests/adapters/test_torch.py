@@ -26,13 +26,13 @@ from pyjpegdiff.adapters.torch import (  # noqa: E402
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from pyjpegdiff.backends.array_api import ArrayAPI  # noqa: E402
 from tests.adapters.tensors import parameters  # noqa: E402
-from tests.samples import MODES  # noqa: E402
+from tests.samples import HOST_BACKENDS, MODES  # noqa: E402
 
 # --- values and gradients are the core's ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("backend", ["numpy_strips", "array_api"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_value_and_gradients_are_the_cores(image, mode, backend):
     given = parameters()
     if "arithmetic" in mode:

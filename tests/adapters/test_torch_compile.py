@@ -18,7 +18,7 @@ from pyjpegdiff.adapters.torch import DiffJPEGCoding, diff_jpeg_coding, jpeg_dec
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from tests.adapters.tensors import DEVICES, compiled  # noqa: E402
 from tests.backends.cuda.emulator import EmulatedKernels  # noqa: E402
-from tests.samples import MODES  # noqa: E402
+from tests.samples import HOST_BACKENDS, MODES  # noqa: E402
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -131,7 +131,7 @@ def test_one_compilation_for_all_sizes(function, backend):
     assert set(compilations) == {compilations[0]}  # some backends are asked twice, but for the first size alone
 
 
-@pytest.mark.parametrize("backend", ["numpy_strips", "array_api"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_one_compilation_for_inference_in_all_sizes(backend):
     counter, compilations = CompileCounterWithBackend("aot_eager"), []
     with use_backend(backend):
@@ -238,7 +238,7 @@ def recorded(function, *inputs):
     return [(func, tuple(plain(list(x) if isinstance(x, tuple) else x) for x in args)) for func, args in recorder.calls]
 
 
-@pytest.fixture(params=["numpy_strips", "array_api", "emulated"])
+@pytest.fixture(params=[*HOST_BACKENDS, "emulated"])
 def backend(request):
     if request.param == "emulated":
         backends.register(EmulatedKernels())

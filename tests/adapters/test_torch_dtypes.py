@@ -11,7 +11,7 @@ import pyjpegdiff  # noqa: E402
 from pyjpegdiff.adapters.torch import diff_jpeg_coding, jpeg_decode, jpeg_encode  # noqa: E402
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from tests.adapters.tensors import DEVICES  # noqa: E402
-from tests.samples import MODES  # noqa: E402
+from tests.samples import HOST_BACKENDS, MODES  # noqa: E402
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def assert_near(got, expected, dtype, compute):
     np.testing.assert_allclose(got.detach().double(), expected, rtol=2 * eps, atol=2 * eps * size)
 
 
-@pytest.mark.parametrize("backend", ["numpy_strips", "array_api"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_values_and_gradients_in_every_dtype_and_layout(image, dtype, layout, backend):
@@ -180,7 +180,7 @@ def test_values_and_gradients_in_every_dtype_and_layout(image, dtype, layout, ba
         assert_near(got, h, leaf.dtype, compute)
 
 
-@pytest.mark.parametrize("backend", ["numpy_strips", "array_api"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_encode_and_decode_in_every_dtype_and_layout(image, dtype, layout, backend):

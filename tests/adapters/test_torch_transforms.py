@@ -21,13 +21,14 @@ from pyjpegdiff.adapters.torch import (  # noqa: E402
 )
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from tests.adapters.tensors import compiled, parameters  # noqa: E402
+from tests.samples import HOST_BACKENDS  # noqa: E402
 
 
 def func_loss(image, quality):
     return diff_jpeg_coding(image, quality, ste=True).square().sum()
 
 
-@pytest.mark.parametrize("backend", ["numpy_strips", "array_api"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_func_grad_and_vmap_of_it(image, backend):
     quality = torch.tensor([30.0, 70.0], dtype=torch.float64)
     with use_backend(backend):

@@ -26,7 +26,7 @@ from pyjpegdiff.adapters.torch import (  # noqa: E402
 )
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from pyjpegdiff.stages.color import MATRIX  # noqa: E402
-from tests.samples import MODES  # noqa: E402
+from tests.samples import HOST_BACKENDS, MODES  # noqa: E402
 
 SIZE = (9, 11)
 PARAMETERS = {
@@ -240,7 +240,7 @@ def assert_same(got, expected):
 
 @OPERATIONS
 @FUNCTIONS
-@pytest.mark.parametrize("backend", ["array_api", "numpy_strips"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_nested_map_in_chunks(operation, function, backend):
     """The outer axis of all but the color matrix, which only the inner one maps; last and first axes."""
     parts = {"jpeg_quality": (2, 1), "quantization_table_c": (1, 1), "color_matrix": (2,), "steps_y": (1, 2)}

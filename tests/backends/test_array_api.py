@@ -11,7 +11,7 @@ from pyjpegdiff.operations import CODE, DECODE, ENCODE, OPERATIONS
 from pyjpegdiff.parameters import of_coding, prepare
 from pyjpegdiff.spec import Spec
 from pyjpegdiff.testing import assert_vjp
-from tests.samples import MODES, SAMPLINGS, photo_like, problem, spec_of
+from tests.samples import HOST_BACKENDS, MODES, SAMPLINGS, photo_like, problem, spec_of
 
 ROUNDINGS = ["cubic", "identity", "sine", "fourier", "tanh"]
 SPECS = st.builds(
@@ -90,7 +90,7 @@ def test_decoding_gradients_are_central_differences(seed, sampling, height, widt
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
 @pytest.mark.parametrize("sampling", [(2, 2), None])
-@pytest.mark.parametrize("backend", ["array_api", "numpy_strips"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_each_cotangent_is_the_same_where_no_other_is_needed(backend, operation, sampling):
     rng = np.random.default_rng(0)
     case = problem(rng, operation, Spec(True, "cubic", "identity", sampling))
@@ -105,7 +105,7 @@ def test_each_cotangent_is_the_same_where_no_other_is_needed(backend, operation,
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
-@pytest.mark.parametrize("backend", ["array_api", "numpy_strips"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_code_is_decode_after_encode(backend, mode):
     code = problem(np.random.default_rng(0), CODE, spec_of(mode), whole=True)
     encode = code._replace(operation=ENCODE)
@@ -117,7 +117,7 @@ def test_code_is_decode_after_encode(backend, mode):
 
 
 @pytest.mark.parametrize("sampling", [*SAMPLINGS.values(), None])
-@pytest.mark.parametrize("backend", ["array_api", "numpy_strips"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_vjp_of_libjpeg_arithmetic_is_the_hard_one_at_its_residuals(backend, sampling):
     """To the bit: the VJP does not know which arithmetic made its residuals."""
     rng = np.random.default_rng(0)
@@ -137,10 +137,13 @@ def test_vjp_of_libjpeg_arithmetic_is_the_hard_one_at_its_residuals(backend, sam
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
 @pytest.mark.parametrize("rounding", ["identity", (lambda x: x, lambda x: 0 * x + 1)], ids=["identity", "functions"])
-@pytest.mark.parametrize("backend", ["array_api", "numpy_strips"])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 @pytest.mark.parametrize("sampling", [(1, 1), None])
 def test_residuals_share_memory_with_neither_inputs_nor_outputs(backend, rounding, operation, sampling):
-    case = problem(np.random.default_rng(0), operation, Spec(False, rounding, "cubic", sampling), (8, 8))
+    spec = Spec(False, rounding, "cubic", sampling)
+    if not get(backend).supports(spec, xp, "cpu"):
+        pytest.skip("it serves surrogates that have a name alone")
+    case = problem(np.random.default_rng(0), operation, spec, (8, 8))
     outputs, residuals = case.forward(backend)
     assert residuals
     for residual in residuals:
