@@ -38,8 +38,8 @@ from typing import Any
 from pyjpegdiff import parameters
 from pyjpegdiff.arrays import device, is_remote, per_sample, unbroadcast
 from pyjpegdiff.backends.array_api import ArrayAPI
-from pyjpegdiff.backends.cuda import BLOCK, Options
 from pyjpegdiff.codec import Group
+from pyjpegdiff.kernels.cuda import BLOCK, Options
 from pyjpegdiff.operations import Operation
 from pyjpegdiff.parameters import Parameters
 from pyjpegdiff.spec import Needs, Operands, Plan, Spec
@@ -54,7 +54,7 @@ the device and the current stream of the array ``like``, without waiting for it.
 def _launch_by_cupy(
     options: Options, kernel: str, blocks: int, arguments: tuple[Array | int | None, ...], like: Array
 ) -> None:
-    from pyjpegdiff.backends.cuda.launch import launch
+    from pyjpegdiff.kernels.cuda.launch import launch
 
     launch(options, kernel, blocks, arguments, like)
 

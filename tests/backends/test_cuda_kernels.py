@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyjpegdiff import backends, diff_jpeg_coding_vjp, jpeg_decode_vjp, jpeg_encode_vjp
 from pyjpegdiff.backends import cuda_kernels
-from pyjpegdiff.backends.cuda import source
+from pyjpegdiff.kernels.cuda import source
 from pyjpegdiff.operations import CODE
 from pyjpegdiff.results import CodingGradients
 from pyjpegdiff.spec import Spec

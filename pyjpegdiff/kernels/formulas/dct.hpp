@@ -5,8 +5,9 @@
 #include "number.hpp"
 
 // cos(k pi / 16) / 2; C4 is sqrt(1/8), too.
-constexpr double C1 = 0.49039264020161522, C2 = 0.46193976625564337, C3 = 0.41573480615127262, C4 = 0.35355339059327379,
-                 C5 = 0.27778511650980109, C6 = 0.19134171618254489, C7 = 0.09754516100806413;
+inline constexpr double C1 = 0.49039264020161522, C2 = 0.46193976625564337, C3 = 0.41573480615127262,
+                        C4 = 0.35355339059327379, C5 = 0.27778511650980109, C6 = 0.19134171618254489,
+                        C7 = 0.09754516100806413;
 
 template <class V>
 FORMULA void dct(V (&x)[8]) {
@@ -14,14 +15,15 @@ FORMULA void dct(V (&x)[8]) {
     const V a0 = x[0] + x[7], a1 = x[1] + x[6], a2 = x[2] + x[5], a3 = x[3] + x[4];
     const V b0 = x[0] - x[7], b1 = x[1] - x[6], b2 = x[2] - x[5], b3 = x[3] - x[4];
     const V e0 = a0 + a3, e1 = a1 + a2, e2 = a0 - a3, e3 = a1 - a2;
-    x[0] = (e0 + e1) * R(C4);
-    x[4] = (e0 - e1) * R(C4);
-    x[2] = e2 * R(C2) + e3 * R(C6);
-    x[6] = e2 * R(C6) - e3 * R(C2);
+    // The odd half first: in double, a GPU's registers then hold all of it.
     x[1] = b0 * R(C1) + b1 * R(C3) + b2 * R(C5) + b3 * R(C7);
     x[3] = b0 * R(C3) - b1 * R(C7) - b2 * R(C1) - b3 * R(C5);
     x[5] = b0 * R(C5) - b1 * R(C1) + b2 * R(C7) + b3 * R(C3);
     x[7] = b0 * R(C7) - b1 * R(C5) + b2 * R(C3) - b3 * R(C1);
+    x[0] = (e0 + e1) * R(C4);
+    x[4] = (e0 - e1) * R(C4);
+    x[2] = e2 * R(C2) + e3 * R(C6);
+    x[6] = e2 * R(C6) - e3 * R(C2);
 }
 
 template <class V>

@@ -1,14 +1,18 @@
 // What formulas ask of a number type: float, double, or a vector of either, whose operators work lane by lane.
 //
 // Whoever includes a formula has its number types first: they have `floor`, `rint` and, where a formula asks for more
-// than arithmetic, the functions below.
+// than arithmetic, the functions below. Constants are `inline`, lest compilers complain of those that a kernel leaves
+// unused, and double: who uses one says as which type.
 
 #pragma once
 
 #if defined(__CUDACC__)
 #define FORMULA __device__ inline
+// Of a loop whose constants are then computed by the compiler.
+#define UNROLLED _Pragma("unroll")
 #else
 #define FORMULA static inline __attribute__((always_inline))
+#define UNROLLED
 #endif
 
 // The type of one number of a vector.

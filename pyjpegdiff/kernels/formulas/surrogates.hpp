@@ -58,6 +58,7 @@ FORMULA V hyperbolic_tangent(V y) {
                               R(1.0 / 362880.0),     R(1.0 / 40320.0),     R(1.0 / 5040.0),     R(1.0 / 720.0),
                               R(1.0 / 120.0),        R(1.0 / 24.0),        R(1.0 / 6.0),        R(0.5),
                               R(1),                  R(1)};
+    UNROLLED
     for (int i = 0; i < 14; ++i) power = power * x + V(factorials[i]);
     power = power * power;
     power = power * power;
@@ -67,8 +68,8 @@ FORMULA V hyperbolic_tangent(V y) {
 
 // --- rounding: value and derivative ---------------------------------------------------------------------------------
 
-constexpr int FOURIER_TERMS = 10;
-constexpr double TANH_STEEPNESS = 5, TANH_OF_HALF = 0.98661429815143028;  // tanh(TANH_STEEPNESS / 2)
+inline constexpr int FOURIER_TERMS = 10;
+inline constexpr double TANH_STEEPNESS = 5, TANH_OF_HALF = 0.98661429815143028;  // tanh(TANH_STEEPNESS / 2)
 
 template <class V>
 FORMULA V cubic_round(V x) {
@@ -102,6 +103,7 @@ FORMULA V fourier_round(V x) {
     typedef typename Real<V>::type R;
     const Angle<V> angle = turns(x);
     V before = R(0), now = angle.sine, sum = angle.sine;
+    UNROLLED
     for (int k = 2; k <= FOURIER_TERMS; ++k) {
         const V next = angle.cosine * now * R(2) - before;
         before = now;
@@ -116,6 +118,7 @@ FORMULA V fourier_round_derivative(V x) {
     typedef typename Real<V>::type R;
     const Angle<V> angle = turns(x);
     V before = R(1), now = angle.cosine, sum = angle.cosine;
+    UNROLLED
     for (int k = 2; k <= FOURIER_TERMS; ++k) {
         const V next = angle.cosine * now * R(2) - before;
         before = now;
@@ -149,7 +152,7 @@ FORMULA V round_half_away(V x) {
 
 // --- clip: slope 1 inside, bounds included, LEAK outside ------------------------------------------------------------
 
-constexpr double LEAK = 1e-3;
+inline constexpr double LEAK = 1e-3;
 
 template <class V>
 FORMULA V hard_clip(V x, typename Real<V>::type low, typename Real<V>::type high) {

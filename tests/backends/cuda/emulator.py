@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyjpegdiff.backends.cuda import source
 from pyjpegdiff.backends.cuda_kernels import CudaKernels
+from pyjpegdiff.kernels.cuda import source
 
 KERNELS = ("prepare", "prepare_vjp", "encode_reconstruct", "upsample_convert", "code_vjp")
 MISTAKES = {1: "some threads never reached a barrier at which others wait", 2: "another number of threads"}

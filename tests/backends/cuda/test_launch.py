@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from pyjpegdiff.backends.cuda import Options, source
+from pyjpegdiff.kernels.cuda import Options, source
 
 OPTIONS = Options("float", True, False, "cubic", (2, 2))
 
@@ -53,10 +53,10 @@ def stand_in(monkeypatch):
     cupy.cuda = types.SimpleNamespace(Stream=Stream, Device=device)
     cupy.log, cupy.entered = log, entered
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.delitem(sys.modules, "pyjpegdiff.backends.cuda.launch", raising=False)
-    cupy.launch = importlib.import_module("pyjpegdiff.backends.cuda.launch").launch
+    monkeypatch.delitem(sys.modules, "pyjpegdiff.kernels.cuda.launch", raising=False)
+    cupy.launch = importlib.import_module("pyjpegdiff.kernels.cuda.launch").launch
     yield cupy
-    sys.modules.pop("pyjpegdiff.backends.cuda.launch", None)
+    sys.modules.pop("pyjpegdiff.kernels.cuda.launch", None)
 
 
 def test_cupys_arrays(stand_in):
@@ -85,7 +85,7 @@ def test_torchs_tensors_on_torchs_stream(stand_in, monkeypatch):
 
 def test_cupy_has_what_is_called_for():
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    launch = importlib.import_module("pyjpegdiff.backends.cuda.launch")
+    launch = importlib.import_module("pyjpegdiff.kernels.cuda.launch")
     kernel = launch._kernel(OPTIONS, "code_vjp")
     assert (kernel.name, kernel.backend, kernel.code) == ("code_vjp", "nvrtc", source())
     # Without a driver it says so, once it is to be current.

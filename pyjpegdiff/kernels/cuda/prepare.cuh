@@ -22,8 +22,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) prepare(
         invert(matrix + sample * matrix_stride, own_inverse);
         for (int c = 0; c < 3; ++c) {
             REAL sum = 0;
-            for (int d = 0; d < 3; ++d) sum += own_inverse[3 * c + d] * (LEVEL - own_offset[d]);
-            shift[sample * 3 + c] = own_offset[c] - LEVEL;
+            for (int d = 0; d < 3; ++d) sum += own_inverse[3 * c + d] * (REAL(LEVEL) - own_offset[d]);
+            shift[sample * 3 + c] = own_offset[c] - REAL(LEVEL);
             unshift[sample * 3 + c] = sum;
         }
     }
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) prepare_vjp(
     __shared__ REAL parts[BLOCK * BLOCK];
     const Int sample = blockIdx.x;
     const int i = threadIdx.x;
-    const Stepped percent = scale(quality[sample * quality_stride], cubic);
+    const Stepped<REAL> percent = scale(quality[sample * quality_stride], cubic);
     if (i < BLOCK * BLOCK) {
         parts[i] = 0;
         for (int group = 0; group < GROUPS; ++group) {

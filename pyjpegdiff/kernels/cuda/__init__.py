@@ -1,6 +1,7 @@
 """The CUDA C++ source of the fused kernels, and what it is compiled for."""
 
 import functools
+import posixpath
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -13,12 +14,21 @@ BLOCK = 8
 @functools.cache
 def source() -> str:
     """kernels.cu with its headers in place: a compiler that keeps what it compiled is to see when one changes."""
-    folder = resources.files(__name__)
+    folder = resources.files("pyjpegdiff.kernels")
+    done: set[str] = set()
 
-    def included(match: re.Match[str]) -> str:
-        return (folder / match[1]).read_text(encoding="utf-8").replace("#pragma once\n", "")
+    def text(path: str) -> str:
+        if path in done:
+            return ""
+        done.add(path)
 
-    return re.sub(r'^#include "(.+)"$', included, (folder / "kernels.cu").read_text(encoding="utf-8"), flags=re.M)
+        def included(match: re.Match[str]) -> str:
+            return text(posixpath.normpath(posixpath.join(posixpath.dirname(path), match[1])))
+
+        own = folder.joinpath(*path.split("/")).read_text(encoding="utf-8").replace("#pragma once\n", "")
+        return re.sub(r'^#include "(.+)"$', included, own, flags=re.M)
+
+    return text("cuda/kernels.cu")
 
 
 @dataclass(frozen=True)

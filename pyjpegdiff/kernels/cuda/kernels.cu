@@ -16,7 +16,7 @@
 // Decoded planes: whole samples of -128..127 where every rounding is performed.
 #if HARD
 typedef signed char Sample;
-constexpr REAL DARKEST = -LEVEL, BRIGHTEST = 255 - LEVEL;
+constexpr REAL DARKEST = REAL(-LEVEL), BRIGHTEST = REAL(255 - LEVEL);
 // Half up. Blocks of DC alone are whole eighths and often ties, which the last bit of a real DCT must not decide.
 constexpr REAL SAMPLE_BIAS = REAL(0.5 + 1.0 / (1 << 12));
 #else
@@ -115,7 +115,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
     const Affine map = backward_map(inverse, inverse_stride, unshift, unshift_stride, tile.sample);
     const Size padded = padded_size(size, 0), extent = sample_size(size, 1), padded_chroma = padded_size(size, 1);
     const Int area = static_cast<Int>(padded_chroma.height) * padded_chroma.width;
-    const bool triangle = is_triangle(extent);
+    const bool filters = is_triangle(extent);
     for (int p = threadIdx.x; p < TILE_HEIGHT * TILE_WIDTH; p += THREADS) {
         const int y = tile.top + p / TILE_WIDTH, x = tile.left + p % TILE_WIDTH;
         if (y >= size.height || x >= size.width) continue;
@@ -123,7 +123,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
         pixel[0] = luma[(tile.sample * padded.height + y) * padded.width + x];
         for (int c = 1; c < CHANNELS; ++c) {
             const Sample* plane = chroma + (2 * tile.sample + c - 1) * area;
-            pixel[c] = upsample(plane, extent, padded_chroma.width, triangle, y, x);
+            pixel[c] = upsample(plane, extent, padded_chroma.width, filters, y, x);
         }
         const unsigned char bits = to_rgb(map, pixel);
         const Int row = tile.sample * CHANNELS * height + y;

@@ -6,12 +6,12 @@ from typing import Any
 
 import cupy
 
-from pyjpegdiff.backends.cuda import Options, source
+from pyjpegdiff.kernels.cuda import Options, source
 from pyjpegdiff.types import Array
 
 
 def launch(options: Options, kernel: str, blocks: int, arguments: tuple[Array | int | None, ...], like: Array) -> None:
-    """As `pyjpegdiff.backends.fused.Launch` says."""
+    """As `pyjpegdiff.backends.cuda_kernels.Launch` says."""
     with ExitStack() as stack:
         for context in _place(like):
             stack.enter_context(context)

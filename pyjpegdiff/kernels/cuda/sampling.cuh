@@ -1,19 +1,20 @@
-// Chroma down- and upsampling, and the replication that fills the last blocks: formulas of stages/sampling.py.
+// Which samples down- and upsampling of chroma meet, and the replication that fills the last blocks.
 
 #pragma once
+
+#include "../formulas/sampling.hpp"
 
 // A power of two: means of whole samples are exact.
 constexpr REAL SHARE = REAL(1.0 / (ROWS * COLUMNS));
 
 __device__ inline REAL down_bias(int column) {
-    if (ROWS == 2 && COLUMNS == 2) return column % 2 ? REAL(0.5) : REAL(0.25);
-    if (COLUMNS == 2) return column % 2 ? REAL(0.5) : REAL(0);
-    return REAL(0.5);
+    constexpr Biases biases = down_biases(ROWS, COLUMNS);
+    return column % 2 ? REAL(biases.odd) : REAL(biases.even);
 }
 
 __device__ inline REAL up_bias(int y, int x) {
-    if (ROWS == 2 && COLUMNS == 2) return x % 2 ? REAL(7.0 / 16) : REAL(0.5);
-    return (COLUMNS == 2 ? x : y) % 2 ? REAL(0.5) : REAL(0.25);
+    constexpr Biases biases = up_biases(ROWS, COLUMNS);
+    return (COLUMNS == 2 ? x : y) % 2 ? REAL(biases.odd) : REAL(biases.even);
 }
 
 // Whether libjpeg filters at all: where columns are doubled it repeats planes of one or two columns.
@@ -36,20 +37,20 @@ __device__ inline void downsample(
 
 // The sample of pixel (y, x) of a chroma plane in global memory, by libjpeg's triangle filter.
 template <typename Sample>
-__device__ inline REAL upsample(const Sample* plane, Size extent, int width, bool triangle, int y, int x) {
+__device__ inline REAL upsample(const Sample* plane, Size extent, int width, bool filters, int y, int x) {
     const int i = y / ROWS, j = x / COLUMNS;
     const Sample* row = plane + static_cast<Int>(i) * width;
-    if (!SUBSAMPLED || !triangle) return row[j];
+    if (!SUBSAMPLED || !filters) return row[j];
     REAL near = row[j], far = near;
     if (COLUMNS == 2) far = row[x % 2 ? least(j + 1, extent.width - 1) : most(j - 1, 0)];
     if (ROWS == 2) {
         const Sample* other = plane + static_cast<Int>(y % 2 ? least(i + 1, extent.height - 1) : most(i - 1, 0)) * width;
         const REAL other_near = other[j];
         const REAL other_far = COLUMNS == 2 ? other[x % 2 ? least(j + 1, extent.width - 1) : most(j - 1, 0)] : other_near;
-        near = REAL(0.75) * near + REAL(0.25) * other_near;
-        far = REAL(0.75) * far + REAL(0.25) * other_far;
+        near = triangle(near, other_near);
+        far = triangle(far, other_far);
     }
-    const REAL sample = COLUMNS == 2 ? REAL(0.75) * near + REAL(0.25) * far : near;
+    const REAL sample = COLUMNS == 2 ? triangle(near, far) : near;
     return HARD ? floor(sample + up_bias(y, x)) : sample;
 }
 
@@ -60,23 +61,22 @@ constexpr int CHROMA_TILE_PITCH = TILE_WIDTH + 2 * HALO_COLUMNS + 1;
 
 // Cotangents of a row of eight chroma samples, from those of pixels with their halo.
 __device__ inline void upsample_vjp(
-    const REAL (&pixels)[CHROMA_TILE_HEIGHT][CHROMA_TILE_PITCH], int row, int column, bool triangle, REAL (&g)[BLOCK]) {
-    const REAL near = triangle ? REAL(0.75) : REAL(1), far = triangle ? REAL(0.25) : REAL(0);
+    const REAL (&pixels)[CHROMA_TILE_HEIGHT][CHROMA_TILE_PITCH], int row, int column, bool filters, REAL (&g)[BLOCK]) {
+    const auto sum = [filters](REAL near, REAL far) { return filters ? triangle(near, far) : near; };
     constexpr int SPAN = COLUMNS * BLOCK + 2 * HALO_COLUMNS;
     REAL sums[SPAN];
 #pragma unroll
     for (int j = 0; j < SPAN; ++j) {
         const int x = COLUMNS * column + j;
         if (ROWS == 2)
-            sums[j] = near * (pixels[2 * row + 1][x] + pixels[2 * row + 2][x]) +
-                      far * (pixels[2 * row][x] + pixels[2 * row + 3][x]);
+            sums[j] = sum(
+                pixels[2 * row + 1][x] + pixels[2 * row + 2][x], pixels[2 * row][x] + pixels[2 * row + 3][x]);
         else
             sums[j] = pixels[row][x];
     }
 #pragma unroll
     for (int j = 0; j < BLOCK; ++j)
-        g[j] =
-            COLUMNS == 2 ? near * (sums[2 * j + 1] + sums[2 * j + 2]) + far * (sums[2 * j] + sums[2 * j + 3]) : sums[j];
+        g[j] = COLUMNS == 2 ? sum(sums[2 * j + 1] + sums[2 * j + 2], sums[2 * j] + sums[2 * j + 3]) : sums[j];
 }
 
 // Cotangent of the plane's full-size pixel (y, x), from the tile of a group's samples: those that were replicated also

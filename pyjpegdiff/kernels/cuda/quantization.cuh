@@ -1,0 +1,28 @@
+// Step sizes, and the sums of their cotangents.
+
+#pragma once
+
+#include "../formulas/parameters.hpp"
+
+__device__ inline Stepped<REAL> scale(REAL quality, bool cubic) { return scale_of(quality, HARD, cubic); }
+
+__device__ inline Stepped<REAL> step_size(REAL entry, REAL percent, bool cubic) {
+    return step_of(entry, percent, HARD, cubic);
+}
+
+// Where the step sizes of a thread's column start: those of its sample, if strides say so.
+__device__ inline const REAL* steps_of(
+    const REAL* luma, Int luma_stride, const REAL* chroma, Int chroma_stride, int group, Int sample) {
+    return group == 0 ? luma + sample * luma_stride : chroma + sample * chroma_stride;
+}
+
+// Sums over the blocks of a tile, in their order, one for each group and coefficient.
+__device__ inline void sum_blocks(const REAL (&parts)[BLOCKS][BLOCK * BLOCK], REAL* sums) {
+    for (int i = threadIdx.x; i < GROUPS * BLOCK * BLOCK; i += THREADS) {
+        const int group = i / (BLOCK * BLOCK), coefficient = i % (BLOCK * BLOCK);
+        const int first = group == 0 ? 0 : LUMA_BLOCKS, end = group == 0 ? LUMA_BLOCKS : BLOCKS;
+        REAL sum = 0;
+        for (int block = first; block < end; ++block) sum += parts[block][coefficient];
+        sums[i] = sum;
+    }
+}
