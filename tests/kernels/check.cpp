@@ -1,0 +1,248 @@
+// The kernels without Python: for sanitizers, and for processors that are only emulated.
+//
+// Random calls over arrays that end where the kernels must stop. Checked: every instruction set gives the same bits in
+// libjpeg's arithmetic, threads and cuts make no difference, and the VJP of the smooth double forward is what central
+// differences say. Prints the number of calls; returns 1 at the first mistake.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "../../pyjpegdiff/kernels/cpu/exports.hpp"
+
+static std::mt19937 generator(1);
+
+static int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(generator); }
+static double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(generator); }
+
+static void demand(bool condition, const char* what) {
+    if (condition) return;
+    std::printf("wrong: %s\n", what);
+    std::exit(1);
+}
+
+// Bytes on the heap, exactly as many as asked for, so that a sanitizer sees one too many.
+struct Bytes {
+    std::unique_ptr<char[]> memory;
+    size_t size = 0;
+
+    void* make(size_t count) {
+        memory = std::unique_ptr<char[]>(new char[count]);
+        size = count;
+        std::memset(memory.get(), 0, count);
+        return memory.get();
+    }
+    void copy(const Bytes& other) { std::memcpy(make(other.size), other.memory.get(), other.size); }
+    bool equals(const Bytes& other) const {
+        return size == other.size && std::memcmp(memory.get(), other.memory.get(), size) == 0;
+    }
+};
+
+struct Case {
+    Call call = {};
+    Bytes image, result, cotangent, g_image, operands, sums, inside, u[2], in_range[2], blocks[3], parameters[5];
+    Bytes cotangents[5];
+    size_t number = 4;
+
+    static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+    void fill_numbers(Bytes& bytes, double low, double high, bool whole) {
+        for (size_t i = 0; i < bytes.size / number; ++i) {
+            double x = uniform(low, high);
+            if (whole) x = std::round(x);
+            if (number == 8)
+                std::memcpy(bytes.memory.get() + 8 * i, &x, 8);
+            else {
+                const float y = float(x);
+                std::memcpy(bytes.memory.get() + 4 * i, &y, 4);
+            }
+        }
+    }
+
+    Pixels pixels(Bytes& bytes, bool interleaved, int kind, int64_t width_of_one) {
+        const int64_t c = call.channels, h = call.height, w = call.width, b = width_of_one;
+        void* const data = bytes.make(size_t(call.samples * c * h * w * b));
+        if (interleaved) return {data, kind, c * h * w * b, b, w * c * b, c * b};
+        return {data, kind, c * h * w * b, h * w * b, w * b, b};
+    }
+
+    void parameter(Operand& to, Operand& g, int index, int count, double low, double high) {
+        to = {parameters[index].make(count * number), 0};
+        fill_numbers(parameters[index], low, high, false);
+        g = {cotangents[index].make(count * number), 0};
+    }
+
+    Case(int arithmetic, bool is_double, bool bytes_of_image, int rounding) {
+        number = is_double ? 8 : 4;
+        const int samplings[5][2] = {{1, 1}, {1, 2}, {2, 1}, {2, 2}, {1, 1}};
+        const int sampling = pick(0, 4);
+        call.samples = pick(1, 3);
+        call.height = pick(1, 70);
+        call.width = pick(1, 70);
+        call.channels = sampling == 4 ? 1 : 3;
+        call.rows = samplings[sampling][0];
+        call.columns = samplings[sampling][1];
+        call.is_double = is_double;
+        call.arithmetic = arithmetic;
+        call.rounding = rounding;
+        call.cubic_flooring = arithmetic == SMOOTH;
+        call.source = FROM_IMAGE;
+        call.sink = TO_IMAGE;
+        call.scale = 1;
+        const int kind = is_double ? F64 : F32;
+        const bool interleaved = pick(0, 1);
+        call.image = pixels(image, interleaved, bytes_of_image ? U8 : kind, bytes_of_image ? 1 : number);
+        if (bytes_of_image)
+            for (size_t i = 0; i < image.size; ++i) image.memory[i] = char(pick(0, 255));
+        else
+            fill_numbers(image, 0, 255, arithmetic == LIBJPEG);
+        call.result = pixels(result, interleaved, kind, number);
+        call.cotangent = pixels(cotangent, pick(0, 1), kind, number);
+        fill_numbers(cotangent, -1, 1, false);
+        call.g_image = pixels(g_image, pick(0, 1), kind, number);
+        parameter(call.quality, call.g_quality, 0, 1, 20, 90);
+        parameter(call.table[0], call.g_table[0], 1, 64, 10, 90);
+        if (call.channels == 3) {
+            parameter(call.table[1], call.g_table[1], 2, 64, 10, 90);
+            parameter(call.matrix, call.g_matrix, 3, 9, 0, 1);
+            const double jfif[9] = {0.299, 0.587, 0.114, -0.168736, -0.331264, 0.5, 0.5, -0.418688, -0.081312};
+            for (int i = 0; i < 9; ++i) {
+                const float x = float(jfif[i]);
+                std::memcpy(parameters[3].memory.get() + i * number, number == 8 ? (void*)&jfif[i] : (void*)&x, number);
+            }
+            parameter(call.offset, call.g_offset, 4, 3, 100, 130);
+        }
+        call.needs_image = call.needs_steps = 1;
+        call.needs_color = call.channels == 3;
+        call.operands = operands.make(size_t(pyjpegdiff_operands_size(&call)));
+        call.sums = sums.make(size_t(call.samples * pyjpegdiff_strips(&call) * pyjpegdiff_sums_size(&call)));
+        for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group) {
+            const int64_t blocks_down = up(up(call.height, group ? call.rows : 1), 8);
+            const int64_t blocks_across = up(up(call.width, group ? call.columns : 1), 8);
+            const size_t count = size_t(call.samples * (group ? 2 : 1) * blocks_down * blocks_across);
+            call.u[group] = u[group].make(count * 64 * number);
+            if (arithmetic != SMOOTH) call.in_range[group] = (uint8_t*)in_range[group].make(count * 8);
+        }
+        call.inside = (uint8_t*)inside.make(size_t(call.samples * call.channels * call.height * up(call.width, 8)));
+    }
+
+    // All strips, in `pieces` threads.
+    void run(void (*function)(const Call*, int64_t, int64_t, void*), int pieces) {
+        const int64_t strips = call.samples * pyjpegdiff_strips(&call);
+        const size_t scratch = size_t(pyjpegdiff_scratch_size(&call));
+        std::vector<std::thread> threads;
+        for (int piece = 0; piece < pieces; ++piece)
+            threads.emplace_back([=] {
+                std::unique_ptr<char[]> memory(new char[scratch + 64]);
+                char* const aligned = (char*)(((uintptr_t)memory.get() + 63) / 64 * 64);
+                function(&call, strips * piece / pieces, strips * (piece + 1) / pieces, aligned);
+            });
+        for (auto& thread : threads) thread.join();
+    }
+
+    void forward(int pieces = 1) {
+        pyjpegdiff_prepare(&call);
+        run(pyjpegdiff_forward, pieces);
+    }
+
+    void vjp(int pieces = 1) {
+        std::memset(sums.memory.get(), 0, sums.size);
+        for (auto& g : cotangents)
+            if (g.size) std::memset(g.memory.get(), 0, g.size);
+        pyjpegdiff_prepare(&call);
+        run(pyjpegdiff_vjp, pieces);
+        if (call.needs_color) {
+            Call& own = call;
+            const int64_t sink = own.sink, source = own.source;
+            own.sink = TO_COLOR_SUMS;
+            own.source = FROM_U;
+            run(pyjpegdiff_forward, pieces);
+            own.sink = sink;
+            own.source = source;
+        }
+        pyjpegdiff_finish(&call);
+    }
+
+    // The sum of the result times the cotangent, pixel by pixel in the order of the result's memory.
+    double loss() {
+        forward();
+        double total = 0;
+        for (int64_t s = 0; s < call.samples; ++s)
+            for (int64_t c = 0; c < call.channels; ++c)
+                for (int64_t y = 0; y < call.height; ++y)
+                    for (int64_t x = 0; x < call.width; ++x)
+                        total += *at(call.result, s, c, y, x) * *at(call.cotangent, s, c, y, x);
+        return total;
+    }
+    static double* at(const Pixels& p, int64_t s, int64_t c, int64_t y, int64_t x) {
+        return (double*)((char*)p.data + s * p.sample + c * p.channel + y * p.row + x * p.column);
+    }
+};
+
+// Central differences of the loss, along one number.
+static void check_derivative(Case& one, double* number, double derivative, double step, const char* what) {
+    const double before = *number;
+    *number = before + step;
+    const double above = one.loss();
+    *number = before - step;
+    const double below = one.loss();
+    *number = before;
+    const double slope = (above - below) / (2 * step);
+    if (std::fabs(slope - derivative) > 1e-4 * (1 + std::fabs(slope))) {
+        std::printf("%s: %g, by differences %g\n", what, derivative, slope);
+        demand(false, what);
+    }
+}
+
+int main(int count_of_arguments, char** arguments) {
+    const int rounds = count_of_arguments > 1 ? std::atoi(arguments[1]) : 60;
+    int sets = 1, calls = 0;
+    for (const char* name = pyjpegdiff_instruction_sets(); *name; ++name) sets += *name == ' ';
+    for (int round = 0; round < rounds; ++round) {
+        for (int arithmetic = SMOOTH; arithmetic <= LIBJPEG; ++arithmetic) {
+            Case one(arithmetic, round % 3 == 0, round % 2, round % 5);
+            for (int set = 0; set < sets; ++set) {
+                pyjpegdiff_use(set);
+                one.forward();
+                one.vjp();
+                Bytes result, g_image, g_table;
+                result.copy(one.result);
+                g_image.copy(one.g_image);
+                g_table.copy(one.cotangents[1]);
+                one.forward(3);
+                one.vjp(3);
+                demand(result.equals(one.result), "threads make a difference to the result");
+                demand(g_image.equals(one.g_image), "threads make a difference to the image's cotangent");
+                demand(g_table.equals(one.cotangents[1]), "threads make a difference to sums");
+                if (set > 0 && arithmetic == LIBJPEG) {
+                    pyjpegdiff_use(0);
+                    one.forward();
+                    demand(result.equals(one.result), "instruction sets differ in libjpeg's arithmetic");
+                }
+                calls += 4;
+            }
+        }
+        pyjpegdiff_use(round % sets);
+        // Sine: the only surrogate without jumps in value or derivative, beside the identity.
+        Case one(SMOOTH, true, false, round % 2 ? SINE : IDENTITY);
+        one.call.cubic_flooring = 0;
+        one.forward();
+        one.vjp();
+        const int64_t s = pick(0, int(one.call.samples) - 1), c = pick(0, int(one.call.channels) - 1);
+        const int64_t y = pick(0, int(one.call.height) - 1), x = pick(0, int(one.call.width) - 1);
+        check_derivative(one, Case::at(one.call.image, s, c, y, x), *Case::at(one.call.g_image, s, c, y, x), 1e-5, "image");
+        const char* const names[5] = {"quality", "table of luma", "table of chroma", "matrix", "offset"};
+        for (int i = 0; i < (one.call.channels == 3 ? 5 : 2); ++i) {
+            const int at = pick(0, int(one.parameters[i].size / 8) - 1);
+            const double g = ((double*)one.cotangents[i].memory.get())[at];
+            check_derivative(one, (double*)one.parameters[i].memory.get() + at, g, 1e-6, names[i]);
+        }
+        ++calls;
+    }
+    std::printf("%d calls, instruction sets: %s\n", calls, pyjpegdiff_instruction_sets());
+}
