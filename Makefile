@@ -8,7 +8,7 @@ KERNELS := pyjpegdiff/kernels/_cpu.$(if $(filter Darwin,$(shell uname)),dylib,so
 KERNEL_SOURCES := CMakeLists.txt $(wildcard pyjpegdiff/kernels/*/*.[ch]pp)
 CONFIGURE := $(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
 
-.PHONY: demo test thorough lint lint-workflows format docs bench bench-fidelity bench-gpu kernels try-kernels clean
+.PHONY: demo test thorough lint lint-workflows format docs bench bench-fidelity bench-gpu kernels try-kernels sanitize neon clean
 
 demo: .venv/demo.stamp try-kernels ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -49,6 +49,22 @@ kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing
 # The same, but no error at all.
 try-kernels: .venv/python.stamp
 	@$(MAKE) --no-print-directory kernels || { rm -f $(KERNELS); echo "No kernels were built: NumPy does their work."; }
+
+# The kernels without Python. Instruments see what one instruction set does as well as another.
+sanitize: $(if $(COMPILER),$(foreach name,address undefined thread,build/sanitize/$(name))) ## Run the kernels under sanitizers
+	for name in $^; do $$name 20 || exit 1; done
+
+neon: ## Run the kernels' checks as an emulated ARM processor, which needs g++-aarch64-linux-gnu and qemu-user
+	@mkdir -p build
+	aarch64-linux-gnu-g++ -std=c++17 -O2 -fno-math-errno -fno-trapping-math -Wno-psabi -static \
+	  -DINSTRUCTION_SET=baseline pyjpegdiff/kernels/cpu/*.cpp tests/kernels/check.cpp -pthread -o build/neon
+	qemu-aarch64 build/neon 30
+
+build/sanitize/%: $(wildcard pyjpegdiff/kernels/*/*.[ch]pp) tests/kernels/check.cpp
+	@mkdir -p build/sanitize
+	$(firstword $(COMPILER)) -std=c++17 -O1 -g1 -fsanitize=$* -fno-sanitize-recover=all -fno-math-errno \
+	  -fno-trapping-math -Wno-psabi -DINSTRUCTION_SET=baseline pyjpegdiff/kernels/cpu/*.cpp tests/kernels/check.cpp \
+	  -pthread -o $@
 
 clean: ## Remove the environment and what tools left behind
 	rm -rf .venv build dist demo.png $(KERNELS) .hypothesis .mypy_cache .pytest_cache .ruff_cache

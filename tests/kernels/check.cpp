@@ -96,7 +96,7 @@ struct Case {
         call.scale = 1;
         const int kind = is_double ? F64 : F32;
         const bool interleaved = pick(0, 1);
-        call.image = pixels(image, interleaved, bytes_of_image ? U8 : kind, bytes_of_image ? 1 : number);
+        call.image = pixels(image, interleaved, bytes_of_image ? int(U8) : kind, bytes_of_image ? 1 : number);
         if (bytes_of_image)
             for (size_t i = 0; i < image.size; ++i) image.memory[i] = char(pick(0, 255));
         else
