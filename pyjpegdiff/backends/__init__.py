@@ -73,7 +73,6 @@ def register(backend: Backend) -> None:
     --------
     >>> from pyjpegdiff import backends
     >>> from pyjpegdiff.backends.array_api import ArrayAPI
-    from pyjpegdiff.backends.cpu_kernels import CpuKernels
     >>> class Mine(ArrayAPI):
     ...     name, automatic = "mine", False
     >>> backends.register(Mine())

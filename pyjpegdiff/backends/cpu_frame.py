@@ -108,12 +108,14 @@ def residual_types(operation: Operation, plan: Plan, size: Size, inputs: Types) 
 def _residuals(
     name: str, size: Size, batch_shape: Shape, hard: bool, samplings: tuple[tuple[int, int], ...], dtype: str
 ) -> tuple[tuple[str, ArrayType], ...]:
+    # Block after block and row after row. No length of an axis may turn out as 1 or not by the size of the image: for
+    # that a compiler would compile again.
     height, width = size
     u, in_range = [], []
     for group, planes, factors in zip("yc", (1, 2), samplings, strict=False):
         high, wide = padded_size(size, factors)
-        u.append((f"u_{group}", ArrayType((*batch_shape, planes, high // 8, wide * 8), dtype)))
-        in_range.append((f"in_range_{group}", ArrayType((*batch_shape, planes, high // 8, wide), "uint8")))
+        u.append((f"u_{group}", ArrayType((*batch_shape, planes, high, wide), dtype)))
+        in_range.append((f"in_range_{group}", ArrayType((*batch_shape, planes, 1, high // 8 * wide), "uint8")))
     channels = 1 if len(samplings) == 1 else 3
-    inside = ("inside", ArrayType((*batch_shape, channels, height, (width + 7) // 8), "uint8"))
+    inside = ("inside", ArrayType((*batch_shape, channels, 1, height * ((width + 7) // 8)), "uint8"))
     return (*(() if name == "decode" else u), *(() if name == "encode" else (inside, *(in_range if hard else ()))))

@@ -2,25 +2,33 @@
 
 import numpy as np
 
+from pyjpegdiff.stages.sampling import padded_size
+
 
 def unpacker(size):
     """From the kernels' residuals to those of the array API, of images of that size."""
 
+    def in_place(blocks, planes, factors):
+        high, wide = padded_size(size, factors)
+        batch = planes.shape[:-2]
+        rows = np.moveaxis(
+            blocks(planes.reshape((*batch, high // 8, wide // 8, 64 if planes.dtype != np.uint8 else 8))), -2, -3
+        )
+        return rows.reshape((*batch, high, wide))
+
+    def transposed(blocks):
+        return blocks.reshape((*blocks.shape[:-1], 8, 8)).swapaxes(-1, -2)
+
+    def of_bits(blocks):
+        return np.unpackbits(blocks[..., None], axis=-1, bitorder="little").astype(bool)
+
     def unpack(spec, residuals):
-        unpacked = []
-        for index, x in enumerate(residuals):
-            if x.dtype != np.uint8:
-                *batch, high, wide = x.shape
-                blocks = x.reshape((*batch, high, wide // 64, 8, 8))
-                planes = np.moveaxis(blocks, -1, -3)  # transposed, row by row
-                unpacked.append(planes.reshape((*batch, 8 * high, wide // 8)))
-            elif index == 0 or residuals[index - 1].dtype != np.uint8:
-                unpacked.append(np.unpackbits(x, axis=-1, bitorder="little")[..., : size[1]].astype(bool))
-            else:
-                *batch, high, wide = x.shape
-                blocks = np.unpackbits(x[..., None], axis=-1, bitorder="little")
-                planes = np.moveaxis(blocks.reshape((*batch, high, wide // 8, 8, 8)), -2, -3)
-                unpacked.append(planes.reshape((*batch, 8 * high, wide)).astype(bool))
-        return tuple(unpacked)
+        u = [x for x in residuals if x.dtype != np.uint8]
+        unpacked = [in_place(transposed, x, factors) for x, factors in zip(u, spec.samplings, strict=False)]
+        for inside in residuals[len(u) : len(u) + 1]:
+            rows = inside.reshape((*inside.shape[:-2], size[0], (size[1] + 7) // 8))
+            unpacked.append(np.unpackbits(rows, axis=-1, bitorder="little")[..., : size[1]].astype(bool))
+        in_range = zip(residuals[len(u) + 1 :], spec.samplings, strict=False)
+        return (*unpacked, *[in_place(of_bits, x, factors) for x, factors in in_range])
 
     return unpack
