@@ -81,11 +81,13 @@ def load() -> ctypes.CDLL | None:
         _declare(library)
     except (OSError, AttributeError):  # of another platform, or of another version
         return None
-    return library
+    return library if library.pyjpegdiff_call_size() == ctypes.sizeof(Call) else None
 
 
 def _declare(library: ctypes.CDLL) -> None:
     call = ctypes.POINTER(Call)
+    library.pyjpegdiff_call_size.argtypes = []
+    library.pyjpegdiff_call_size.restype = c_int64
     library.pyjpegdiff_instruction_sets.argtypes = []
     library.pyjpegdiff_instruction_sets.restype = ctypes.c_char_p
     library.pyjpegdiff_use.argtypes = [c_int64]

@@ -92,79 +92,70 @@ INLINE void inverse_dct(Vec<T> (&x)[8]) {
     idct(x);
 }
 
-// libjpeg's, of whole numbers; coefficients in natural order. Doubles hold all of its products.
-INLINE void islow_forward(Vec<double> (&x)[8]) {
-    transpose(x);
-    islow_dct(x, 11);
-    transpose(x);
-    islow_dct(x, 15);
-    for (int i = 0; i < 8; ++i) x[i] = x[i] * 0.125;  // libjpeg's coefficients are eight times T.81's
-}
-INLINE void islow_inverse(Vec<double> (&x)[8]) {
-    islow_idct(x, 11);
-    transpose(x);
-    islow_idct(x, 18);
-    transpose(x);
-}
+// libjpeg's, of whole numbers; coefficients in natural order. Its butterflies multiplied out, as in stages/dct.py, for
+// numbers that integers cannot hold: infinity must not meet itself, as it would in differences.
+constexpr double ISLOW[8][8] = {
+    {8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192},       //
+    {11363, 9633, 6437, 2260, -2260, -6437, -9633, -11363},  //
+    {10703, 4433, -4433, -10703, -10703, -4433, 4433, 10703},
+    {9633, -2259, -11362, -6436, 6436, 11362, 2259, -9633},
+    {8192, -8192, -8192, 8192, 8192, -8192, -8192, 8192},
+    {6437, -11362, 2261, 9633, -9633, -2261, 11362, -6437},
+    {4433, -10704, 10704, -4433, -4433, 10704, -10704, 4433},
+    {2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260},
+};
 
-template <class F>
-INLINE void in_double(Vec<float> (&x)[8], F transform) {
-    float numbers[64];
-    double wide[64];
-    store(x, numbers, 8);
-    for (int i = 0; i < 64; ++i) wide[i] = numbers[i];
-    Vec<double> y[8];
-    load(wide, 8, y);
-    transform(y);
-    store(y, wide, 8);
-    for (int i = 0; i < 64; ++i) numbers[i] = float(wide[i]);
-    load(numbers, 8, x);
-}
-__attribute__((noinline)) void islow_forward_in_double(float* block) {
-    Vec<float> x[8];
-    load(block, 8, x);
-    in_double(x, [](Vec<double>(&y)[8]) { islow_forward(y); });
-    store(x, block, 8);
-}
-__attribute__((noinline)) void islow_inverse_in_double(float* block) {
-    Vec<float> x[8];
-    load(block, 8, x);
-    in_double(x, [](Vec<double>(&y)[8]) { islow_inverse(y); });
-    store(x, block, 8);
+// Both passes, the first along `strides[0]`.
+template <class T, bool INVERSE>
+__attribute__((noinline)) void islow_by_products(T* block) {
+    const int strides[2] = {INVERSE ? 8 : 1, INVERSE ? 1 : 8}, shifts[2] = {11, INVERSE ? 18 : 15};
+    double x[64], y[64];
+    for (int i = 0; i < 64; ++i) x[i] = double(block[i]);
+    for (int pass = 0; pass < 2; ++pass) {
+        const int along = strides[pass], across = 9 - along;
+        for (int line = 0; line < 8; ++line)
+            for (int to = 0; to < 8; ++to) {
+                double sum = 0;
+                for (int from = 0; from < 8; ++from)
+                    sum += (INVERSE ? ISLOW[from][to] : ISLOW[to][from]) * x[line * across + from * along];
+                y[line * across + to * along] = __builtin_floor(sum / (1 << shifts[pass]) + 0.5);
+            }
+        for (int i = 0; i < 64; ++i) x[i] = y[i];
+    }
+    // libjpeg's coefficients are eight times T.81's.
+    for (int i = 0; i < 64; ++i) block[i] = T(INVERSE ? x[i] : x[i] / 8);
 }
 
 // Integers hold all that a file can have: 63046 times the sum of magnitudes stays below 2^31. What is larger, or not
 // a number, takes doubles. Samples are -128..127 or no numbers.
-template <bool INVERSE>
-INLINE bool fits_integers(const Vec<float> (&x)[8]) {
-    Vec<float> sum = 0.0f;
-    for (int i = 0; i < 8; ++i) sum = sum + at_least(x[i], Vec<float>(0.0f) - x[i]);
+template <bool INVERSE, class T>
+INLINE bool fits_integers(const Vec<T> (&x)[8]) {
+    Vec<T> sum = T(0);
+    for (int i = 0; i < 8; ++i) sum = sum + at_least(x[i], Vec<T>(T(0)) - x[i]);
     if (INVERSE) return sum_of(sum) < 34000;
-    return (sum < Vec<float>(1e6f)).bits() == 255;
+    return (sum < Vec<T>(T(1e6))).bits() == 255;
+}
+
+template <class T, bool INVERSE>
+INLINE void otherwise(Vec<T> (&x)[8]) {
+    T block[64];
+    store(x, block, 8);
+    islow_by_products<T, INVERSE>(block);
+    load<T>(block, 8, x);
 }
 
 INLINE void islow_forward(Vec<float> (&x)[8]) {
-    if (__builtin_expect(!fits_integers<false>(x), 0)) {
-        float block[64];
-        store(x, block, 8);
-        islow_forward_in_double(block);
-        return load(block, 8, x);
-    }
+    if (__builtin_expect(!fits_integers<false>(x), 0)) return otherwise<float, false>(x);
     transpose(x);
     Ints y[8];
     for (int i = 0; i < 8; ++i) y[i] = to_ints(x[i]);
     islow_dct(y, 11);
     transpose(y);
     islow_dct(y, 15);
-    for (int i = 0; i < 8; ++i) x[i] = to_floats(y[i]) * 0.125f;
+    for (int i = 0; i < 8; ++i) x[i] = to_floats(y[i]) * 0.125f;  // libjpeg's are eight times T.81's
 }
 INLINE void islow_inverse(Vec<float> (&x)[8]) {
-    if (__builtin_expect(!fits_integers<true>(x), 0)) {
-        float block[64];
-        store(x, block, 8);
-        islow_inverse_in_double(block);
-        return load(block, 8, x);
-    }
+    if (__builtin_expect(!fits_integers<true>(x), 0)) return otherwise<float, true>(x);
     Ints y[8];
     for (int i = 0; i < 8; ++i) y[i] = to_ints(x[i]);
     islow_idct(y, 11);
@@ -172,6 +163,23 @@ INLINE void islow_inverse(Vec<float> (&x)[8]) {
     islow_idct(y, 18);
     transpose(y);
     for (int i = 0; i < 8; ++i) x[i] = to_floats(y[i]);
+}
+
+// Doubles hold all of its products.
+INLINE void islow_forward(Vec<double> (&x)[8]) {
+    if (__builtin_expect(!fits_integers<false>(x), 0)) return otherwise<double, false>(x);
+    transpose(x);
+    islow_dct(x, 11);
+    transpose(x);
+    islow_dct(x, 15);
+    for (int i = 0; i < 8; ++i) x[i] = x[i] * 0.125;
+}
+INLINE void islow_inverse(Vec<double> (&x)[8]) {
+    if (__builtin_expect(!fits_integers<true>(x), 0)) return otherwise<double, true>(x);
+    islow_idct(x, 11);
+    transpose(x);
+    islow_idct(x, 18);
+    transpose(x);
 }
 
 // --- a block forward ------------------------------------------------------------------------------------------------

@@ -49,11 +49,12 @@ struct Call {
     void* g_blocks[3];  // their cotangents: output of decode's VJP, input of encode's; an input may be null: zeros
 
     // Residuals. Null: not kept.
-    // Coefficients in units of their step, (samples, planes, block rows, block columns * 64), each block transposed.
+    // Coefficients in units of their step, block after block, each transposed: (samples, planes, block rows, block
+    // columns, 64).
     void* u[2];
     // A bit per pixel that the image's clip left as it is, (samples, channels, height, ceil(width / 8)).
     uint8_t* inside;
-    // A bit per sample that the clip of decoded planes left as it is, (samples, planes, block rows, block columns * 8).
+    // A bit per sample that the clip of decoded planes left as it is: (samples, planes, block rows, block columns, 8).
     uint8_t* in_range[2];
 
     // Sums over each strip of every sample, SUMS numbers a strip: see operands.hpp. Null: neither steps nor color.

@@ -70,6 +70,7 @@ Choice choice;
 
 }  // namespace
 
+int64_t pyjpegdiff_call_size() { return sizeof(Call); }
 const char* pyjpegdiff_instruction_sets() { return choice.names; }
 void pyjpegdiff_use(int64_t index) { choice.chosen = choice.tables[index]; }
 int64_t pyjpegdiff_scratch_size(const Call* call) { return choice.chosen->scratch_size(*call); }

@@ -15,6 +15,9 @@ EXPORT const char* pyjpegdiff_instruction_sets();
 // Take one of them, by its index among those; the first is taken at load.
 EXPORT void pyjpegdiff_use(int64_t index);
 
+// Bytes of a `Call`: whoever has another number was made for another version.
+EXPORT int64_t pyjpegdiff_call_size();
+
 // Bytes of one `Operands`, one `Sums`, and of the scratch memory that each thread of a call needs.
 EXPORT int64_t pyjpegdiff_operands_size(const Call*);
 EXPORT int64_t pyjpegdiff_sums_size(const Call*);

@@ -288,6 +288,10 @@ struct Forward {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             result.open(sample, y, x, n);
             to_pixels(n, x, rows, inside ? inside + x / 8 : nullptr);
+            // Bits beyond the width tell nothing: they are zero, so that residuals are always the same.
+            if (inside && n % 8)
+                for (int c = 0; c < call.channels; ++c)
+                    inside[c * shape.height * shape.inside_pitch() + (x + n) / 8] &= uint8_t((1 << n % 8) - 1);
             result.write(n);
         }
     }
