@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
 from pyjpegdiff.study.files import UnreadableError, read_image
 from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import detail, shrink
@@ -87,7 +87,9 @@ def round_trip(photo: Pixels, quality: int) -> RoundTrip:
 
 
 def show(results: list[RoundTrip]) -> None:
-    """Print one row per quality."""
+    """Print who computed, and one row per quality."""
+    without = "" if "cpu_kernels" in backends.available() else ", without compiled kernels"
+    print(f"Backend: {backends.available()[0]}{without}\n")
     print("            PSNR in dB to      gradient of the MSE with respect to         samples unlike Pillow")
     print("quality   original   Pillow      quality   |luma table|   |chroma table|    in libjpeg arithmetic")
     for r in results:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyjpegdiff.backends import available
+
 Image = pytest.importorskip("PIL.Image")
 features = pytest.importorskip("PIL.features")
 pytest.importorskip("matplotlib")
@@ -39,6 +41,7 @@ def test_table_and_picture(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     *_, last = lines = done.stdout.splitlines()
     assert last.startswith("Wrote picture.png in ")
+    assert lines[0].startswith(f"Backend: {available()[0]}")
     rows = np.array([[float(number) for number in line.split()] for line in lines[-6:-1]])
     quality, psnr, psnr_to_pillow, *gradients, unlike = rows.T
     assert quality.tolist() == QUALITIES
