@@ -17,6 +17,7 @@ from pyjpegdiff.backends import cpu_empty
 from pyjpegdiff.backends.array_api import by_group
 from pyjpegdiff.backends.cpu_call import CpuCall
 from pyjpegdiff.backends.cpu_frame import batch_shape_of, residual_types
+from pyjpegdiff.backends.memory import have_freed_memory_kept
 from pyjpegdiff.kernels.library import FROM_U, TO_COLOR_SUMS, load
 from pyjpegdiff.operations import BLOCKS, Operation
 from pyjpegdiff.spec import Needs, Plan, Spec
@@ -46,6 +47,7 @@ class CpuKernels:
         self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Arrays, needs: tuple[bool, ...]
     ) -> tuple[Arrays, Arrays]:
         """As `pyjpegdiff.backends.Backend.forward`."""
+        have_freed_memory_kept()
         batch_shape = batch_shape_of(operation, plan, inputs[0].shape)
         if 0 in batch_shape:
             return cpu_empty.forward(operation, plan, size, inputs, needs)

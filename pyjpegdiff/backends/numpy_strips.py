@@ -8,13 +8,12 @@ Sums are added up in a fixed order, whatever the number of threads. In libjpeg a
 whole image to the bit; in float to a few eps, but for what lies so near a tie or a bound that the last bit decides.
 """
 
-import functools
 from typing import Any
 
-import numpy as np
 from array_api_compat import is_numpy_namespace, is_torch_namespace
 
 from pyjpegdiff.backends.array_api import residual_types
+from pyjpegdiff.backends.memory import have_freed_memory_kept
 from pyjpegdiff.backends.numpy_forward import FORWARD
 from pyjpegdiff.backends.numpy_vjp import VJP
 from pyjpegdiff.backends.strips import Cutting
@@ -47,7 +46,7 @@ class NumPyStrips:
         self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Arrays, needs: tuple[bool, ...]
     ) -> tuple[Arrays, Arrays]:
         """As `pyjpegdiff.backends.Backend.forward`."""
-        _have_freed_memory_kept()
+        have_freed_memory_kept()
         types = tuple([ArrayType(x.shape, "") for x in inputs])
         kept = residual_types(operation, plan, size, types) if any(needs) else ()
         outputs, residuals, batch = FORWARD[operation.name](plan, self.cutting, size, inputs, kept)
@@ -64,13 +63,3 @@ class NumPyStrips:
     def residual_types(self, operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
         """Those of `array_api`."""
         return residual_types(operation, plan, size, inputs)
-
-
-@functools.cache
-def _have_freed_memory_kept() -> None:
-    """Let glibc see a large array come and go, untouched, once in a process.
-
-    Until it has, it hands every freed array of a strip's size back to the system, and each next one costs its page
-    faults again: up to half the time of a call. Elsewhere this does nothing.
-    """
-    np.empty(31 * 2**20, np.uint8)
