@@ -35,8 +35,7 @@ struct Backward {
     void run(int64_t first, int64_t last) {
         for (int64_t index = first; index < last; ++index) {
             const int64_t sample = index / shape.strips, strip = index % shape.strips;
-            operands = reinterpret_cast<const Operands<T>*>(
-                static_cast<const char*>(call.operands) + sample * call.operands_stride);
+            operands = operands_of<T>(call, sample);
             if (call.sink == TO_IMAGE) decoder_vjp(sample, strip, index == first || strip == 0);
             coefficients_vjp(sample, strip);
             if (goes_on) encoder_vjp(sample, strip);
@@ -185,7 +184,7 @@ struct Backward {
 
     void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples) {
         const int64_t offset = shape.u_offset(sample, group, plane, row, 0);
-        const int64_t k_offset = ((sample * shape.high[group] + row) * shape.wide[group]) * 64;
+        const int64_t k_offset = shape.block_offset(sample, group, row);
         const T* const u = static_cast<const T*>(call.u[group]);
         const T* const k = static_cast<const T*>(call.blocks[group + plane]);
         T* const g_k = static_cast<T*>(call.g_blocks[group + plane]);

@@ -19,9 +19,6 @@ constexpr double DARKEST = -128, BRIGHTEST = 127;
 constexpr double SAMPLE_BIAS = 0.5 + 1.0 / (1 << 12);
 
 template <class T>
-using Block = Vec<T>[8];
-
-template <class T>
 INLINE void load(const T* from, int64_t pitch, Vec<T> (&x)[8]) {
     for (int i = 0; i < 8; ++i) x[i] = Vec<T>::load(from + i * pitch);
 }

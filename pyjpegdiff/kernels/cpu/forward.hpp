@@ -42,8 +42,7 @@ struct Forward {
     }
 
     void set_operands(int64_t sample) {
-        operands = reinterpret_cast<const Operands<T>*>(
-            static_cast<const char*>(call.operands) + sample * call.operands_stride);
+        operands = operands_of<T>(call, sample);
         for (int i = 0; i < 9; ++i) {
             matrix[i] = LIB ? T(FIXED_MATRIX[i]) : operands->matrix[i];
             inverse[i] = LIB ? T(FIXED_INVERSE[i]) : operands->inverse[i];
@@ -111,9 +110,7 @@ struct Forward {
 
     void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples, bool halo) {
         const int64_t offset = shape.u_offset(sample, group, plane, row, 0);
-        // Blocks of Cb and Cr are arrays of their own.
-        const int64_t k_offset = shape.u_offset(0, 0, 0, 0, 0) +
-                                 ((sample * shape.high[group] + row) * shape.wide[group]) * 64;
+        const int64_t k_offset = shape.block_offset(sample, group, row);
         T* const u = static_cast<T*>(call.u[group]);
         T* const k = static_cast<T*>(call.blocks[group + plane]);
         const bool reads_u = call.source == FROM_U, keeps = !halo && call.sink != TO_COLOR_SUMS;

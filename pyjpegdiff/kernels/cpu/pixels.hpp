@@ -53,11 +53,6 @@ INLINE uint16_t to_half(float x) {
     return uint16_t(sign | ((magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13));
 }
 
-template <class P, class T>
-INLINE T number_of(P x) {
-    return T(x);
-}
-
 // `n` pixels of one type, `step` bytes apart.
 template <class P, class T>
 INLINE void read_strided(const char* from, int64_t step, int n, T scale, T* to) {

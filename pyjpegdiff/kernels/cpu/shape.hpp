@@ -3,6 +3,7 @@
 #pragma once
 
 #include "call.hpp"
+#include "operands.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -39,8 +40,19 @@ struct Shape {
     int64_t u_offset(int64_t sample, int group, int64_t plane, int64_t row, int64_t column) const {
         return (((sample * (group ? 2 : 1) + plane) * high[group] + row) * wide[group] + column) * 64;
     }
+    // Blocks of y, cb and cr are arrays of their own.
+    int64_t block_offset(int64_t sample, int group, int64_t row) const {
+        return (sample * high[group] + row) * wide[group] * 64;
+    }
     int64_t inside_pitch() const { return ceil_div(width, 8); }
 };
+
+// Those of a sample, or of all.
+template <class T>
+const Operands<T>* operands_of(const Call& call, int64_t sample) {
+    return reinterpret_cast<const Operands<T>*>(
+        static_cast<const char*>(call.operands) + sample * call.operands_stride);
+}
 
 // Rows of scratch memory, in the order in which they are taken.
 constexpr int64_t LUMA_ROWS = 17, CHROMA_ROWS = 9, RING = 4;

@@ -180,7 +180,6 @@ struct Vec {
     COMPARISON(<)
     COMPARISON(<=)
     COMPARISON(>=)
-    COMPARISON(==)
 #undef COMPARISON
     friend METHOD Vec select(Mask<T, L> mask, Vec a, Vec b) {
         return Vec(select(mask.low, a.low, b.low), select(mask.high, a.high, b.high));
@@ -215,7 +214,6 @@ struct Vec<T, L, true> {
     COMPARISON(<)
     COMPARISON(<=)
     COMPARISON(>=)
-    COMPARISON(==)
 #undef COMPARISON
     friend METHOD Vec select(Mask<T, L> mask, Vec a, Vec b) { return Vec(mask.n ? a.n : b.n); }
     friend METHOD Vec floor(Vec x) { return Vec(native_floor(x.n)); }
@@ -288,53 +286,51 @@ INLINE Vec<double> descale(Vec<double> x, int shift) { return floor(x * (1.0 / (
 
 #define TAKE __builtin_shufflevector
 
-// e0 o0 e1 o1 ..., and back.
-INLINE void zip_native(NativeFloat e, NativeFloat o, NativeFloat& a, NativeFloat& b) {
-#if defined(__AVX2__)
-    a = TAKE(e, o, 0, 8, 1, 9, 2, 10, 3, 11);
-    b = TAKE(e, o, 4, 12, 5, 13, 6, 14, 7, 15);
-#else
-    a = TAKE(e, o, 0, 4, 1, 5);
-    b = TAKE(e, o, 2, 6, 3, 7);
-#endif
-}
-INLINE void unzip_native(NativeFloat a, NativeFloat b, NativeFloat& e, NativeFloat& o) {
-#if defined(__AVX2__)
-    e = TAKE(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-    o = TAKE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-#else
-    e = TAKE(a, b, 0, 2, 4, 6);
-    o = TAKE(a, b, 1, 3, 5, 7);
-#endif
-}
-INLINE void zip_native(NativeDouble e, NativeDouble o, NativeDouble& a, NativeDouble& b) {
-#if defined(__AVX512F__)
-    a = TAKE(e, o, 0, 8, 1, 9, 2, 10, 3, 11);
-    b = TAKE(e, o, 4, 12, 5, 13, 6, 14, 7, 15);
-#elif defined(__AVX2__)
-    a = TAKE(e, o, 0, 4, 1, 5);
-    b = TAKE(e, o, 2, 6, 3, 7);
-#else
-    a = TAKE(e, o, 0, 2);
-    b = TAKE(e, o, 1, 3);
-#endif
-}
-INLINE void unzip_native(NativeDouble a, NativeDouble b, NativeDouble& e, NativeDouble& o) {
-#if defined(__AVX512F__)
-    e = TAKE(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-    o = TAKE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-#elif defined(__AVX2__)
-    e = TAKE(a, b, 0, 2, 4, 6);
-    o = TAKE(a, b, 1, 3, 5, 7);
-#else
-    e = TAKE(a, b, 0, 2);
-    o = TAKE(a, b, 1, 3);
-#endif
-}
+// e0 o0 e1 o1 ..., and back, by the number of lanes.
+template <int L>
+struct Interleave;
+template <>
+struct Interleave<8> {
+    template <class N>
+    static METHOD void zip(N e, N o, N& a, N& b) {
+        a = TAKE(e, o, 0, 8, 1, 9, 2, 10, 3, 11);
+        b = TAKE(e, o, 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    template <class N>
+    static METHOD void unzip(N a, N b, N& e, N& o) {
+        e = TAKE(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+        o = TAKE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    }
+};
+template <>
+struct Interleave<4> {
+    template <class N>
+    static METHOD void zip(N e, N o, N& a, N& b) {
+        a = TAKE(e, o, 0, 4, 1, 5);
+        b = TAKE(e, o, 2, 6, 3, 7);
+    }
+    template <class N>
+    static METHOD void unzip(N a, N b, N& e, N& o) {
+        e = TAKE(a, b, 0, 2, 4, 6);
+        o = TAKE(a, b, 1, 3, 5, 7);
+    }
+};
+template <>
+struct Interleave<2> {
+    template <class N>
+    static METHOD void zip(N e, N o, N& a, N& b) {
+        a = TAKE(e, o, 0, 2);
+        b = TAKE(e, o, 1, 3);
+    }
+    template <class N>
+    static METHOD void unzip(N a, N b, N& e, N& o) {
+        zip(a, b, e, o);
+    }
+};
 
 template <class T, int L>
 INLINE void zip(Vec<T, L, true> e, Vec<T, L, true> o, Vec<T, L, true>& a, Vec<T, L, true>& b) {
-    zip_native(e.n, o.n, a.n, b.n);
+    Interleave<L>::zip(e.n, o.n, a.n, b.n);
 }
 template <class T, int L>
 INLINE void zip(Vec<T, L, false> e, Vec<T, L, false> o, Vec<T, L, false>& a, Vec<T, L, false>& b) {
@@ -343,7 +339,7 @@ INLINE void zip(Vec<T, L, false> e, Vec<T, L, false> o, Vec<T, L, false>& a, Vec
 }
 template <class T, int L>
 INLINE void unzip(Vec<T, L, true> a, Vec<T, L, true> b, Vec<T, L, true>& e, Vec<T, L, true>& o) {
-    unzip_native(a.n, b.n, e.n, o.n);
+    Interleave<L>::unzip(a.n, b.n, e.n, o.n);
 }
 template <class T, int L>
 INLINE void unzip(Vec<T, L, false> a, Vec<T, L, false> b, Vec<T, L, false>& e, Vec<T, L, false>& o) {
