@@ -17,6 +17,7 @@ namespace {
 template <class T>
 struct Backward {
     typedef Vec<T> V;
+    static constexpr int L = V::lanes;
 
     const Call& call;
     const Shape shape;
@@ -95,17 +96,19 @@ struct Backward {
     void to_ycc(int n, const uint8_t* inside, T* luma, T* cb, T* cr) const {
         const T *const red = cotangent.at[0], *const green = cotangent.at[1], *const blue = cotangent.at[2];
         if (shape.groups == 1) {
-            for (int i = 0; i < n; i += 8) masked(red + i, inside[i / 8]).store(luma + i);
+            for (int i = 0; i < n; i += L) masked(red + i, load_pixel_bits<T>(inside + i / 8, n - i)).store(luma + i);
             return;
         }
         const int64_t pitch = shape.height * shape.inside_pitch();
         const uint8_t *const inside_green = inside + pitch, *const inside_blue = inside + 2 * pitch;
         const Map<T> map(operands->inverse, nullptr);
-        for (int i = 0; i < n; i += 8) {
-            const int of_red = inside[i / 8], of_green = inside_green[i / 8], of_blue = inside_blue[i / 8];
+        for (int i = 0; i < n; i += L) {
+            const int of_red = load_pixel_bits<T>(inside + i / 8, n - i);
+            const int of_green = load_pixel_bits<T>(inside_green + i / 8, n - i);
+            const int of_blue = load_pixel_bits<T>(inside_blue + i / 8, n - i);
             V a = V::load(red + i), b = V::load(green + i), c = V::load(blue + i);
             // To look is cheaper than to mask: most pixels are not clipped.
-            if ((of_red & of_green & of_blue) != 255) {
+            if (MASKS_ARE_BITS || (of_red & of_green & of_blue) != (1 << L) - 1) {
                 a = masked(red + i, of_red);
                 b = masked(green + i, of_green);
                 c = masked(blue + i, of_blue);
@@ -116,7 +119,7 @@ struct Backward {
         }
     }
 
-    static METHOD V masked(const T* g, int bits) { return clip_vjp(V::load(g), Mask<T, 8>::of_bits(bits)); }
+    static METHOD V masked(const T* g, int bits) { return clip_vjp(V::load(g), Mask<T, L>::of_bits(bits)); }
 
     void zero(T* row, int64_t from, int64_t to) const {
         for (int64_t x = from; x < to; ++x) row[x] = 0;
@@ -141,25 +144,25 @@ struct Backward {
                 return filters ? triangle(near, V::load(a + x) + V::load(d + x)) : near;
             };
             if (shape.columns == 1) {
-                for (int64_t x = 0; x < whole; x += 8) vertical(x).store(to + x);
+                for (int64_t x = 0; x < whole; x += L) vertical(x).store(to + x);
             } else {
                 T* const even = scratch.spare[0];
                 T* const odd = scratch.spare[1];
-                for (int64_t x = 0; x < whole; x += 8) {
+                for (int64_t x = 0; x < whole; x += L) {
                     V e, o;
-                    unzip(vertical(2 * x), vertical(2 * x + 8), e, o);
+                    unzip(vertical(2 * x), vertical(2 * x + L), e, o);
                     e.store(even + x);
                     o.store(odd + x);
                 }
                 if (filters) {
                     odd[-1] = even[0];
                     even[width] = odd[width - 1];
-                    for (int64_t x = 0; x < whole; x += 8)
+                    for (int64_t x = 0; x < whole; x += L)
                         triangle(
                             V::load(even + x) + V::load(odd + x), V::load(odd + x - 1) + V::load(even + x + 1))
                             .store(to + x);
                 } else {
-                    for (int64_t x = 0; x < whole; x += 8) (V::load(even + x) + V::load(odd + x)).store(to + x);
+                    for (int64_t x = 0; x < whole; x += L) (V::load(even + x) + V::load(odd + x)).store(to + x);
                 }
             }
             zero(to, width, whole);
@@ -188,7 +191,7 @@ struct Backward {
         const T* const u = static_cast<const T*>(call.u[group]);
         const T* const k = static_cast<const T*>(call.blocks[group + plane]);
         T* const g_k = static_cast<T*>(call.g_blocks[group + plane]);
-        for (int64_t column = 0; column < shape.wide[group]; ++column) {
+        each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
             const BlockVjpAt<T> at = {
                 samples + 8 * column,
                 shape.pitch,
@@ -198,8 +201,9 @@ struct Backward {
                 call.in_range[group] ? call.in_range[group] + offset / 8 + 8 * column : nullptr,
                 call.needs_steps ? steps[group] : nullptr,
             };
-            block_vjp(at, *operands, group, call.source, call.sink, call.arithmetic, call.rounding, goes_on);
-        }
+            block_vjp<decltype(lanes)>(
+                at, *operands, group, call.source, call.sink, call.arithmetic, call.rounding, goes_on);
+        });
     }
 
     // --- planes -> image --------------------------------------------------------------------------------------------
@@ -235,13 +239,13 @@ struct Backward {
         const T share = T(is_doubled ? 2 : 1) / T(shape.rows * shape.columns);
         T* const to = scratch.spare[plane];
         const int64_t whole = 8 * shape.wide[1];
-        for (int64_t x = 0; x < whole; x += 8) {
+        for (int64_t x = 0; x < whole; x += L) {
             const V g = V::load(from + x) * share;
             if (shape.columns == 2) {
                 V a, b;
                 zip(g, g, a, b);
                 a.store(to + 2 * x);
-                b.store(to + 2 * x + 8);
+                b.store(to + 2 * x + L);
             } else {
                 g.store(to + x);
             }
@@ -278,11 +282,11 @@ struct Backward {
         const T *const luma = planes[0] + x, *const cb = planes[1] + x, *const cr = planes[2] + x;
         T *const red = g_image.at[0], *const green = g_image.at[1], *const blue = g_image.at[2];
         if (shape.groups == 1) {
-            for (int i = 0; i < n; i += 8) (V::load(luma + i) * scale).store(red + i);
+            for (int i = 0; i < n; i += L) (V::load(luma + i) * scale).store(red + i);
             return;
         }
         const Map<T> map(operands->matrix, nullptr);
-        for (int i = 0; i < n; i += 8) {
+        for (int i = 0; i < n; i += L) {
             const V a = V::load(luma + i), b = V::load(cb + i), c = V::load(cr + i);
             (mix_vjp(map.matrix, 0, a, b, c) * scale).store(red + i);
             (mix_vjp(map.matrix, 1, a, b, c) * scale).store(green + i);
@@ -293,8 +297,8 @@ struct Backward {
     void add_products(
         int64_t sample, int64_t y, int64_t x, int n, const T* const (&planes)[3], V (&products)[9], V (&totals)[3]) {
         image.read(sample, y, x, n);
-        for (int i = 0; i < n; i += 8) {
-            const Mask<T, 8> exists = Mask<T, 8>::of_bits(n - i < 8 ? (1 << (n - i)) - 1 : 255);
+        for (int i = 0; i < n; i += L) {
+            const Mask<T, L> exists = first_lanes<T>(n - i);
             V pixel[3];
             for (int d = 0; d < 3; ++d) pixel[d] = select(exists, V::load(image.at[d] + i), V(T(0)));
             for (int c = 0; c < 3; ++c) {

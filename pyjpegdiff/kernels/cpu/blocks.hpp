@@ -1,4 +1,4 @@
-// What happens to one 8x8 block in registers.
+// What happens to one 8x8 block in registers, or to two of them side by side.
 //
 // A DCT of rows is one of columns between two transpositions. In real arithmetic the order of the passes is free: the
 // coefficients stay transposed between the way there and the way back, and two transpositions do. libjpeg's passes have
@@ -18,21 +18,48 @@ constexpr double DARKEST = -128, BRIGHTEST = 127;
 // Half up. Blocks of DC alone are whole eighths and often ties, which the last bit of a real DCT must not decide.
 constexpr double SAMPLE_BIAS = 0.5 + 1.0 / (1 << 12);
 
-template <class T>
-INLINE void load(const T* from, int64_t pitch, Vec<T> (&x)[8]) {
-    for (int i = 0; i < 8; ++i) x[i] = Vec<T>::load(from + i * pitch);
+template <class V, class T>
+INLINE void load(const T* from, int64_t pitch, V (&x)[8]) {
+    for (int i = 0; i < 8; ++i) x[i] = V::load(from + i * pitch);
 }
-template <class T>
-INLINE void store(const Vec<T> (&x)[8], T* to, int64_t pitch) {
+template <class V, class T>
+INLINE void store(const V (&x)[8], T* to, int64_t pitch) {
     for (int i = 0; i < 8; ++i) x[i].store(to + i * pitch);
 }
-template <class T>
-INLINE void multiply(Vec<T> (&x)[8], const T* factors) {
-    for (int i = 0; i < 8; ++i) x[i] = x[i] * Vec<T>::load(factors + 8 * i);
+// Of blocks that lie one after the other.
+template <class V, class T>
+INLINE void load_blocks(const T* from, V (&x)[8]) {
+    for (int i = 0; i < 8; ++i) load_rows(from + 8 * i, 64, x[i]);
 }
-template <class T>
-INLINE void copy(const Vec<T> (&from)[8], Vec<T> (&to)[8]) {
+template <class V, class T>
+INLINE void store_blocks(const V (&x)[8], T* to) {
+    for (int i = 0; i < 8; ++i) store_rows(x[i], to + 8 * i, 64);
+}
+// By the same 64 factors.
+template <class V, class T>
+INLINE void multiply(V (&x)[8], const T* factors) {
+    for (int i = 0; i < 8; ++i) {
+        V row;
+        repeat(Vec<T, 8>::load(factors + 8 * i), row);
+        x[i] = x[i] * row;
+    }
+}
+template <class V>
+INLINE void copy(const V (&from)[8], V (&to)[8]) {
     for (int i = 0; i < 8; ++i) to[i] = from[i];
+}
+// A bit per sample, a byte per row of a block.
+template <class V>
+INLINE void load_bits(const uint8_t* from, Mask<typename V::Number, V::lanes> (&mask)[8]) {
+    for (int i = 0; i < 8; ++i) {
+        int bits = from[i];
+        if (V::lanes > 8) bits |= from[8 + i] << 8;
+        mask[i] = Mask<typename V::Number, V::lanes>::of_bits(bits);
+    }
+}
+INLINE void store_bits(int bits, int lanes, uint8_t* to) {
+    to[0] = uint8_t(bits);
+    if (lanes > 8) to[8] = uint8_t(bits >> 8);
 }
 
 // --- rounding -------------------------------------------------------------------------------------------------------
@@ -40,8 +67,8 @@ INLINE void copy(const Vec<T> (&from)[8], Vec<T> (&to)[8]) {
 #define EACH(expression) \
     for (int i = 0; i < 8; ++i) x[i] = expression
 
-template <class T>
-INLINE void rounding_value(int64_t rounding, Vec<T> (&x)[8]) {
+template <class V>
+INLINE void rounding_value(int64_t rounding, V (&x)[8]) {
     switch (rounding) {
         case CUBIC: EACH(cubic_round(x[i])); break;
         case SINE: EACH(sine_round(x[i])); break;
@@ -51,19 +78,19 @@ INLINE void rounding_value(int64_t rounding, Vec<T> (&x)[8]) {
     }
 }
 
-template <class T>
-INLINE void rounding_derivative(int64_t rounding, Vec<T> (&x)[8]) {
+template <class V>
+INLINE void rounding_derivative(int64_t rounding, V (&x)[8]) {
     switch (rounding) {
         case CUBIC: EACH(cubic_round_derivative(x[i])); break;
         case SINE: EACH(sine_round_derivative(x[i])); break;
         case FOURIER: EACH(fourier_round_derivative(x[i])); break;
         case TANH: EACH(tanh_round_derivative(x[i])); break;
-        default: EACH(Vec<T>(T(1))); break;
+        default: EACH(V(typename V::Number(1))); break;
     }
 }
 
-template <class T>
-INLINE void quantize(int64_t arithmetic, int64_t rounding, Vec<T> (&x)[8]) {
+template <class V>
+INLINE void quantize(int64_t arithmetic, int64_t rounding, V (&x)[8]) {
     if (arithmetic == SMOOTH)
         rounding_value(rounding, x);
     else
@@ -74,16 +101,16 @@ INLINE void quantize(int64_t arithmetic, int64_t rounding, Vec<T> (&x)[8]) {
 // --- both transforms ------------------------------------------------------------------------------------------------
 
 // Samples -> transposed coefficients.
-template <class T>
-INLINE void forward_dct(Vec<T> (&x)[8]) {
+template <class V>
+INLINE void forward_dct(V (&x)[8]) {
     dct(x);
     transpose(x);
     dct(x);
 }
 
 // Transposed coefficients -> samples.
-template <class T>
-INLINE void inverse_dct(Vec<T> (&x)[8]) {
+template <class V>
+INLINE void inverse_dct(V (&x)[8]) {
     idct(x);
     transpose(x);
     idct(x);
@@ -125,35 +152,38 @@ __attribute__((noinline)) void islow_by_products(T* block) {
 
 // Integers hold all that a file can have: 63046 times the sum of magnitudes stays below 2^31. What is larger, or not
 // a number, takes doubles. Samples are -128..127 or no numbers.
-template <bool INVERSE, class T>
-INLINE bool fits_integers(const Vec<T> (&x)[8]) {
-    Vec<T> sum = T(0);
-    for (int i = 0; i < 8; ++i) sum = sum + at_least(x[i], Vec<T>(T(0)) - x[i]);
+template <bool INVERSE, class V>
+INLINE bool fits_integers(const V (&x)[8]) {
+    typedef typename V::Number T;
+    V sum = T(0);
+    for (int i = 0; i < 8; ++i) sum = sum + at_least(x[i], V(T(0)) - x[i]);
     if (INVERSE) return sum_of(sum) < 34000;
-    return (sum < Vec<T>(T(1e6))).bits() == 255;
+    return (sum < V(T(1e6))).bits() == (1 << V::lanes) - 1;
 }
 
-template <class T, bool INVERSE>
-INLINE void otherwise(Vec<T> (&x)[8]) {
-    T block[64];
-    store(x, block, 8);
-    islow_by_products<T, INVERSE>(block);
-    load<T>(block, 8, x);
+template <bool INVERSE, class V>
+INLINE void otherwise(V (&x)[8]) {
+    typename V::Number blocks[8 * V::lanes];
+    store_blocks(x, blocks);
+    for (int i = 0; i < 8 * V::lanes; i += 64) islow_by_products<typename V::Number, INVERSE>(blocks + i);
+    load_blocks(blocks, x);
 }
 
-INLINE void islow_forward(Vec<float> (&x)[8]) {
-    if (__builtin_expect(!fits_integers<false>(x), 0)) return otherwise<float, false>(x);
+template <int L, bool NATIVE>
+INLINE void islow_forward(Vec<float, L, NATIVE> (&x)[8]) {
+    if (__builtin_expect(!fits_integers<false>(x), 0)) return otherwise<false>(x);
     transpose(x);
-    Ints y[8];
+    Vec<int32_t, L> y[8];
     for (int i = 0; i < 8; ++i) y[i] = to_ints(x[i]);
     islow_dct(y, 11);
     transpose(y);
     islow_dct(y, 15);
     for (int i = 0; i < 8; ++i) x[i] = to_floats(y[i]) * 0.125f;  // libjpeg's are eight times T.81's
 }
-INLINE void islow_inverse(Vec<float> (&x)[8]) {
-    if (__builtin_expect(!fits_integers<true>(x), 0)) return otherwise<float, true>(x);
-    Ints y[8];
+template <int L, bool NATIVE>
+INLINE void islow_inverse(Vec<float, L, NATIVE> (&x)[8]) {
+    if (__builtin_expect(!fits_integers<true>(x), 0)) return otherwise<true>(x);
+    Vec<int32_t, L> y[8];
     for (int i = 0; i < 8; ++i) y[i] = to_ints(x[i]);
     islow_idct(y, 11);
     transpose(y);
@@ -164,7 +194,7 @@ INLINE void islow_inverse(Vec<float> (&x)[8]) {
 
 // Doubles hold all of its products.
 INLINE void islow_forward(Vec<double> (&x)[8]) {
-    if (__builtin_expect(!fits_integers<false>(x), 0)) return otherwise<double, false>(x);
+    if (__builtin_expect(!fits_integers<false>(x), 0)) return otherwise<false>(x);
     transpose(x);
     islow_dct(x, 11);
     transpose(x);
@@ -172,7 +202,7 @@ INLINE void islow_forward(Vec<double> (&x)[8]) {
     for (int i = 0; i < 8; ++i) x[i] = x[i] * 0.125;
 }
 INLINE void islow_inverse(Vec<double> (&x)[8]) {
-    if (__builtin_expect(!fits_integers<true>(x), 0)) return otherwise<double, true>(x);
+    if (__builtin_expect(!fits_integers<true>(x), 0)) return otherwise<true>(x);
     islow_idct(x, 11);
     transpose(x);
     islow_idct(x, 18);
@@ -191,11 +221,11 @@ struct BlockAt {
 };
 
 // Samples -> coefficients -> samples, or what of it is asked for.
-template <class T, int ARITHMETIC>
+template <class V, int ARITHMETIC, class T>
 INLINE void block_forward(
     const BlockAt<T>& at, const Operands<T>& operands, int group, int64_t source, int64_t sink, int64_t rounding) {
     constexpr bool LIB = ARITHMETIC == LIBJPEG;
-    Vec<T> x[8];
+    V x[8];
     if (source == FROM_IMAGE) {
         load(at.plane, at.pitch, x);
         if constexpr (LIB)
@@ -204,23 +234,23 @@ INLINE void block_forward(
             forward_dct(x);
         multiply(x, (LIB ? operands.reciprocals : operands.transposed_reciprocals)[group]);
         if (at.u) {
-            Vec<T> u[8];
+            V u[8];
             copy(x, u);
             if (LIB) transpose(u);
-            store(u, at.u, 8);
+            store_blocks(u, at.u);
         }
         quantize(ARITHMETIC, rounding, x);
     } else if (source == FROM_U) {
-        load(at.u, 8, x);
+        load_blocks(at.u, x);
         if (LIB) transpose(x);
         quantize(ARITHMETIC, rounding, x);
     } else {
-        load(at.k, 8, x);
+        load_blocks(at.k, x);
         if (!LIB) transpose(x);
     }
     if (sink == TO_BLOCKS) {
         if (!LIB) transpose(x);
-        return store(x, at.k, 8);
+        return store_blocks(x, at.k);
     }
     multiply(x, (LIB ? operands.steps : operands.transposed)[group]);
     if constexpr (LIB)
@@ -229,9 +259,10 @@ INLINE void block_forward(
         inverse_dct(x);
     if (ARITHMETIC != SMOOTH) {
         if (!LIB)
-            for (int i = 0; i < 8; ++i) x[i] = floor(x[i] + Vec<T>(T(SAMPLE_BIAS)));
+            for (int i = 0; i < 8; ++i) x[i] = floor(x[i] + V(T(SAMPLE_BIAS)));
         if (at.in_range)
-            for (int i = 0; i < 8; ++i) at.in_range[i] = uint8_t(is_inside(x[i], T(DARKEST), T(BRIGHTEST)).bits());
+            for (int i = 0; i < 8; ++i)
+                store_bits(is_inside(x[i], T(DARKEST), T(BRIGHTEST)).bits(), V::lanes, at.in_range + i);
         for (int i = 0; i < 8; ++i) x[i] = hard_clip(x[i], T(DARKEST), T(BRIGHTEST));
     }
     store(x, at.plane, at.pitch);
@@ -249,61 +280,76 @@ struct BlockVjpAt {
     T* sums;  // of 64, added to; null: not needed
 };
 
+template <class V, class T>
+INLINE void add_to_sums(const V (&x)[8], T* sums) {
+    for (int i = 0; i < 8; ++i) (Vec<T, 8>::load(sums + 8 * i) + sum_of_blocks(x[i])).store(sums + 8 * i);
+}
+
 // Cotangents of decoded samples -> those of the samples that were encoded, and of the steps.
 //
 // Through quantization and back a step cancels: g r'(u) goes on, and the step gets g k - g r'(u) u.
-template <class T>
+template <class V, class T>
 INLINE void block_vjp(
     const BlockVjpAt<T>& at, const Operands<T>& operands, int group, int64_t source, int64_t sink, int64_t arithmetic,
     int64_t rounding, bool goes_on) {
-    Vec<T> x[8], factor[8], u[8];
+    V x[8], factor[8], u[8], share[8];
     if (sink == TO_IMAGE) {
         load(at.plane, at.pitch, x);
-        uint64_t bits = ~uint64_t(0);
-        if (at.in_range) memcpy(&bits, at.in_range, 8);
-        if (bits != ~uint64_t(0))
-            for (int i = 0; i < 8; ++i) x[i] = clip_vjp(x[i], Mask<T, 8>::of_bits(at.in_range[i]));
+        if (at.in_range) {
+            Mask<T, V::lanes> mask[8];
+            load_bits<V>(at.in_range, mask);
+            for (int i = 0; i < 8; ++i) x[i] = clip_vjp(x[i], mask[i]);
+        }
         forward_dct(x);
     } else if (at.g_k) {
-        load<T>(at.g_k, 8, x);
+        load_blocks(at.g_k, x);
         transpose(x);
         multiply(x, operands.transposed_reciprocals[group]);
     } else {
-        for (auto& row : x) row = Vec<T>(T(0));
+        for (auto& row : x) row = V(T(0));
     }
     if (source == FROM_BLOCKS) {
         if (at.sums) {
-            load<T>(at.k, 8, u);
+            load_blocks(at.k, u);
             transpose(u);
-            for (int i = 0; i < 8; ++i) (Vec<T>::load(at.sums + 8 * i) + x[i] * u[i]).store(at.sums + 8 * i);
+            for (int i = 0; i < 8; ++i) share[i] = x[i] * u[i];
+            add_to_sums(share, at.sums);
         }
         if (at.g_k) {
             multiply(x, operands.transposed[group]);
             transpose(x);
-            store(x, at.g_k, 8);
+            store_blocks(x, at.g_k);
         }
         return;
     }
-    load<T>(at.u, 8, u);
+    load_blocks(at.u, u);
     copy(u, factor);
     rounding_derivative(rounding, factor);
     if (at.sums) {
-        Vec<T> k[8];
+        V k[8];
         if (sink == TO_IMAGE) {
             copy(u, k);
             quantize(arithmetic, rounding, k);
         } else {
-            for (auto& row : k) row = Vec<T>(T(0));
+            for (auto& row : k) row = V(T(0));
         }
-        for (int i = 0; i < 8; ++i) {
-            const Vec<T> share = x[i] * (k[i] - factor[i] * u[i]);
-            (Vec<T>::load(at.sums + 8 * i) + share).store(at.sums + 8 * i);
-        }
+        for (int i = 0; i < 8; ++i) share[i] = x[i] * (k[i] - factor[i] * u[i]);
+        add_to_sums(share, at.sums);
     }
     if (!goes_on) return;
     for (int i = 0; i < 8; ++i) x[i] = x[i] * factor[i];
     inverse_dct(x);
     store(x, at.plane, at.pitch);
+}
+
+// --- a row of blocks ------------------------------------------------------------------------------------------------
+
+// `work<V>(column)` for every block, as many at once as there are lanes for.
+template <class T, class Work>
+INLINE void each_block(int64_t count, const Work& work) {
+    int64_t column = 0;
+    for (; 8 * column + LANES<T> <= 8 * count; column += LANES<T> / 8) work(Vec<T>(), column);
+    for (; column < count; ++column) work(Vec<T, 8>(), column);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ template <class T, int ARITHMETIC>
 struct Forward {
     static constexpr bool HARD = ARITHMETIC != SMOOTH, LIB = ARITHMETIC == LIBJPEG;
     typedef Vec<T> V;
+    static constexpr int L = V::lanes;
 
     const Call& call;
     const Shape shape;
@@ -114,13 +115,13 @@ struct Forward {
         T* const u = static_cast<T*>(call.u[group]);
         T* const k = static_cast<T*>(call.blocks[group + plane]);
         const bool reads_u = call.source == FROM_U, keeps = !halo && call.sink != TO_COLOR_SUMS;
-        for (int64_t column = 0; column < shape.wide[group]; ++column) {
+        each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
             BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr};
             if (u && (reads_u || keeps)) at.u = u + offset + 64 * column;
             if (k) at.k = k + k_offset + 64 * column;
             if (keeps && call.in_range[group]) at.in_range = call.in_range[group] + offset / 8 + 8 * column;
-            block_forward<T, ARITHMETIC>(at, *operands, group, call.source, call.sink, call.rounding);
-        }
+            block_forward<decltype(lanes), ARITHMETIC>(at, *operands, group, call.source, call.sink, call.rounding);
+        });
     }
 
     // --- pixels -> planes -------------------------------------------------------------------------------------------
@@ -160,12 +161,12 @@ struct Forward {
         const T *const red = image.at[0], *const green = image.at[1], *const blue = image.at[2];
         T *const luma = planes[0] + x, *const cb = planes[1] + x, *const cr = planes[2] + x;
         if (shape.groups == 1) {
-            for (int i = 0; i < n; i += 8)
+            for (int i = 0; i < n; i += L)
                 floored(stored(V::load(red + i)) - V(T(HARD ? LEVEL - COLOR_BIAS_LUMA : LEVEL))).store(luma + i);
             return;
         }
         const Map<T> map(matrix, shift);
-        for (int i = 0; i < n; i += 8) {
+        for (int i = 0; i < n; i += L) {
             const V r = stored(V::load(red + i)), g = stored(V::load(green + i)), b = stored(V::load(blue + i));
             floored(mix(map.matrix, 0, r, g, b) + map.shift[0]).store(luma + i);
             floored(mix(map.matrix, 1, r, g, b) + map.shift[1]).store(cb + i);
@@ -197,17 +198,17 @@ struct Forward {
             const T* const a = scratch.ring[plane];
             const T* const b = exists && shape.rows == 2 ? a + shape.pitch : a;
             const Biases biases = down_biases(int(shape.rows), int(shape.columns));
-            T lanes[8];
-            for (int i = 0; i < 8; ++i) lanes[i] = HARD ? T(i % 2 ? biases.odd : biases.even) : T(0);
+            T lanes[L];
+            for (int i = 0; i < L; ++i) lanes[i] = HARD ? T(i % 2 ? biases.odd : biases.even) : T(0);
             const V bias = V::load(lanes), share = T(1.0 / (shape.rows * shape.columns));
             const bool two_rows = shape.rows == 2;
-            for (int64_t x = 0; x < 8 * shape.wide[1]; x += 8) {
+            for (int64_t x = 0; x < 8 * shape.wide[1]; x += L) {
                 V sum;
                 if (shape.columns == 2) {
-                    V first = V::load(a + 2 * x), second = V::load(a + 2 * x + 8), even, odd;
+                    V first = V::load(a + 2 * x), second = V::load(a + 2 * x + L), even, odd;
                     if (two_rows) {
                         first = first + V::load(b + 2 * x);
-                        second = second + V::load(b + 2 * x + 8);
+                        second = second + V::load(b + 2 * x + L);
                     }
                     unzip(first, second, even, odd);
                     sum = even + odd;
@@ -251,20 +252,20 @@ struct Forward {
         const T* const far = shape.rows == 2 ? chroma_row(plane, other - first) : near;
         if (shape.columns == 1) {
             const V bias = T(is_odd ? biases.odd : biases.even);
-            for (int64_t x = 0; x < width; x += 8) {
+            for (int64_t x = 0; x < width; x += L) {
                 const V sample = triangle(V::load(near + x), V::load(far + x));
                 floored(HARD ? sample + bias : sample).store(to + x);
             }
             return to;
         }
         if (shape.rows == 2)
-            for (int64_t x = 0; x < width; x += 8) triangle(V::load(near + x), V::load(far + x)).store(t + x);
+            for (int64_t x = 0; x < width; x += L) triangle(V::load(near + x), V::load(far + x)).store(t + x);
         else
             memcpy(t, near, width * sizeof(T));
         t[-1] = t[0];
         t[width] = t[width - 1];
         const V even_bias = T(biases.even), odd_bias = T(biases.odd);
-        for (int64_t x = 0; x < width; x += 8) {
+        for (int64_t x = 0; x < width; x += L) {
             const V own = V::load(t + x);
             V even = triangle(own, V::load(t + x - 1)), odd = triangle(own, V::load(t + x + 1)), a, b;
             if (HARD) {
@@ -273,7 +274,7 @@ struct Forward {
             }
             zip(even, odd, a, b);
             a.store(to + 2 * x);
-            b.store(to + 2 * x + 8);
+            b.store(to + 2 * x + L);
         }
         return to;
     }
@@ -298,25 +299,25 @@ struct Forward {
         const T *const luma = rows[0] + x, *const cb = rows[1] + x, *const cr = rows[2] + x;
         T *const red = result.at[0], *const green = result.at[1], *const blue = result.at[2];
         if (shape.groups == 1) {
-            for (int i = 0; i < n; i += 8)
-                to_pixel(V::load(luma + i) + V(T(LEVEL + (HARD ? 0.5 : 0))), scale, red + i, inside, i);
+            for (int i = 0; i < n; i += L)
+                to_pixel(V::load(luma + i) + V(T(LEVEL + (HARD ? 0.5 : 0))), scale, red + i, inside, i, n);
             return;
         }
         const int64_t pitch = shape.height * shape.inside_pitch();
         uint8_t* const inside_green = inside ? inside + pitch : nullptr;
         uint8_t* const inside_blue = inside ? inside + 2 * pitch : nullptr;
         const Map<T> map(inverse, unshift);
-        for (int i = 0; i < n; i += 8) {
+        for (int i = 0; i < n; i += L) {
             const V a = V::load(luma + i), b = V::load(cb + i), c = V::load(cr + i);
-            to_pixel(mix(map.matrix, 0, a, b, c) + map.shift[0], scale, red + i, inside, i);
-            to_pixel(mix(map.matrix, 1, a, b, c) + map.shift[1], scale, green + i, inside_green, i);
-            to_pixel(mix(map.matrix, 2, a, b, c) + map.shift[2], scale, blue + i, inside_blue, i);
+            to_pixel(mix(map.matrix, 0, a, b, c) + map.shift[0], scale, red + i, inside, i, n);
+            to_pixel(mix(map.matrix, 1, a, b, c) + map.shift[1], scale, green + i, inside_green, i, n);
+            to_pixel(mix(map.matrix, 2, a, b, c) + map.shift[2], scale, blue + i, inside_blue, i, n);
         }
     }
 
-    static METHOD void to_pixel(V pixel, V scale, T* to, uint8_t* inside, int i) {
+    static METHOD void to_pixel(V pixel, V scale, T* to, uint8_t* inside, int i, int n) {
         pixel = floored(pixel);
-        if (inside) inside[i / 8] = uint8_t(is_inside(pixel, T(0), T(255)).bits());
+        if (inside) store_pixel_bits<T>(is_inside(pixel, T(0), T(255)).bits(), inside + i / 8, n - i);
         ((HARD ? hard_clip(pixel, T(0), T(255)) : soft_clip(pixel, T(0), T(255))) * scale).store(to);
     }
 
@@ -332,12 +333,13 @@ struct Forward {
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             cotangent.read(sample, y, x, n);
-            for (int i = 0; i < n; i += 8) {
-                const Mask<T, 8> exists = Mask<T, 8>::of_bits(n - i < 8 ? (1 << (n - i)) - 1 : 255);
+            for (int i = 0; i < n; i += L) {
+                const Mask<T, L> exists = first_lanes<T>(n - i);
                 for (int c = 0; c < 3; ++c) {
-                    const int bits = inside[c * shape.height * shape.inside_pitch() + (x + i) / 8];
+                    const int64_t at = c * shape.height * shape.inside_pitch() + (x + i) / 8;
+                    const int bits = load_pixel_bits<T>(inside + at, n - i);
                     const V g = select(
-                        exists, clip_vjp(V::load(cotangent.at[c] + i), Mask<T, 8>::of_bits(bits)), V(T(0)));
+                        exists, clip_vjp(V::load(cotangent.at[c] + i), Mask<T, L>::of_bits(bits)), V(T(0)));
                     totals[c] = totals[c] + g;
                     for (int d = 0; d < 3; ++d)
                         products[3 * c + d] = products[3 * c + d] +

@@ -19,6 +19,22 @@ struct Map {
     }
 };
 
+// A bit for each of as many pixels as there are lanes. Only `left` of them exist: other bytes are not touched.
+template <class T>
+INLINE int load_pixel_bits(const uint8_t* from, int left) {
+    return LANES<T> > 8 && left > 8 ? from[0] | from[1] << 8 : from[0];
+}
+template <class T>
+INLINE void store_pixel_bits(int bits, uint8_t* to, int left) {
+    to[0] = uint8_t(bits);
+    if (LANES<T> > 8 && left > 8) to[1] = uint8_t(bits >> 8);
+}
+// The lanes that exist where `left` pixels are left.
+template <class T>
+INLINE Mask<T, LANES<T>> first_lanes(int left) {
+    return Mask<T, LANES<T>>::of_bits((1 << (left < LANES<T> ? left : LANES<T>)) - 1);
+}
+
 constexpr int CHUNK = 256;  // pixels converted at a time: they stay in the fastest cache
 
 INLINE float of_half(uint16_t half) {
@@ -148,7 +164,7 @@ struct RowReader {
     const Pixels& pixels;
     int channels;
     T scale;
-    T buffer[3][CHUNK];
+    alignas(64) T buffer[3][CHUNK];
     const T* at[3];
 
     RowReader(const Pixels& pixels, int64_t channels, double scale)
@@ -157,7 +173,7 @@ struct RowReader {
     void read(int64_t sample, int64_t y, int64_t x, int n) {
         const char* from =
             static_cast<const char*>(pixels.data) + sample * pixels.sample + y * pixels.row + x * pixels.column;
-        const bool in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % 8 == 0 &&
+        const bool in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % LANES<T> == 0 &&
                               scale == 1 && (reinterpret_cast<uintptr_t>(from) | uintptr_t(pixels.channel)) % sizeof(T) == 0;
         for (int c = 0; c < channels; ++c) {
             if (in_place) {
@@ -165,7 +181,7 @@ struct RowReader {
                 continue;
             }
             read_pixels(pixels, from + c * pixels.channel, n, scale, buffer[c]);
-            for (int i = n; i % 8; ++i) buffer[c][i] = buffer[c][n - 1];
+            for (int i = n; i % LANES<T>; ++i) buffer[c][i] = buffer[c][n - 1];
             at[c] = buffer[c];
         }
     }
@@ -176,7 +192,7 @@ template <class T>
 struct RowWriter {
     const Pixels& pixels;
     int channels;
-    T buffer[3][CHUNK];
+    alignas(64) T buffer[3][CHUNK];
     T* at[3];
     char* to;
     bool in_place;
@@ -185,7 +201,7 @@ struct RowWriter {
 
     void open(int64_t sample, int64_t y, int64_t x, int n) {
         to = static_cast<char*>(pixels.data) + sample * pixels.sample + y * pixels.row + x * pixels.column;
-        in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % 8 == 0 &&
+        in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % LANES<T> == 0 &&
                    (reinterpret_cast<uintptr_t>(to) | uintptr_t(pixels.channel)) % sizeof(T) == 0;
         for (int c = 0; c < channels; ++c)
             at[c] = in_place ? reinterpret_cast<T*>(to + c * pixels.channel) : buffer[c];

@@ -27,11 +27,11 @@ struct Shape {
             wide[group] = ceil_div(extent_columns[group], 8);
         }
         const int64_t luma = 8 * wide[0], chroma = 8 * columns * wide[1];
-        pitch = MARGIN + (luma > chroma ? luma : chroma) + MARGIN;
+        pitch = MARGIN + ceil_div(luma > chroma ? luma : chroma, MARGIN) * MARGIN + MARGIN;
         triangle = columns == 1 || extent_columns[1] > 2;
     }
 
-    static constexpr int64_t MARGIN = 8;  // before and after a row
+    static constexpr int64_t MARGIN = 16;  // before and after a row: as many as vectors have lanes at most
 
     int64_t blocks_down(int64_t strip, int group) const {
         const int64_t first = strip * (group ? 1 : rows), most = group ? 1 : rows;

@@ -1,4 +1,4 @@
-// Eight numbers as one: a vector of the processor, or two halves of eight until it is one.
+// Eight numbers as one, or sixteen where they fit: a vector of the processor, or two halves until it is one.
 
 #pragma once
 
@@ -16,79 +16,81 @@
 
 namespace {
 
+// Bytes of the processor's vectors: of the smallest and the largest to use.
 #if defined(__AVX512F__)
-constexpr int FLOAT_BYTES = 32, DOUBLE_BYTES = 64;
+constexpr int SMALLEST = 32, LARGEST = 64;
 #elif defined(__AVX2__)
-constexpr int FLOAT_BYTES = 32, DOUBLE_BYTES = 32;
+constexpr int SMALLEST = 32, LARGEST = 32;
 #else
-constexpr int FLOAT_BYTES = 16, DOUBLE_BYTES = 16;
+constexpr int SMALLEST = 16, LARGEST = 16;
 #endif
 
+template <class T, int L>
+constexpr bool IS_NATIVE = SMALLEST <= L * int(sizeof(T)) && L * int(sizeof(T)) <= LARGEST;
+// Numbers to work on at once: one row of a block, or of two blocks side by side.
 template <class T>
-struct Native;
+constexpr int LANES = LARGEST / sizeof(T) > 8 ? 16 : 8;
+
+template <int BYTES>
+struct Integer;
 template <>
-struct Native<float> {
-    typedef float type __attribute__((vector_size(FLOAT_BYTES)));
-    typedef float unaligned __attribute__((vector_size(FLOAT_BYTES), aligned(4)));
-    typedef int32_t mask __attribute__((vector_size(FLOAT_BYTES)));
-    static constexpr int lanes = FLOAT_BYTES / 4;
+struct Integer<4> {
+    typedef int32_t type;
 };
 template <>
-struct Native<double> {
-    typedef double type __attribute__((vector_size(DOUBLE_BYTES)));
-    typedef double unaligned __attribute__((vector_size(DOUBLE_BYTES), aligned(8)));
-    typedef int64_t mask __attribute__((vector_size(DOUBLE_BYTES)));
-    static constexpr int lanes = DOUBLE_BYTES / 8;
+struct Integer<8> {
+    typedef int64_t type;
 };
-template <>
-struct Native<int32_t> {
-    typedef int32_t type __attribute__((vector_size(FLOAT_BYTES)));
-    typedef int32_t mask __attribute__((vector_size(FLOAT_BYTES)));
-    // Intermediate sums may wrap around, as long as results fit.
-    typedef uint32_t wrapping __attribute__((vector_size(FLOAT_BYTES)));
-    static constexpr int lanes = FLOAT_BYTES / 4;
+
+template <class T, int L>
+struct Native {
+    typedef T type __attribute__((vector_size(L * sizeof(T))));
+    typedef T unaligned __attribute__((vector_size(L * sizeof(T)), aligned(sizeof(T))));
+    typedef typename Integer<sizeof(T)>::type mask __attribute__((vector_size(L * sizeof(T))));
 };
 
 // --- what is not an operator, of one vector of the processor --------------------------------------------------------
 
-typedef Native<float>::type NativeFloat;
-typedef Native<double>::type NativeDouble;
-typedef Native<float>::mask FloatMask;
-typedef Native<double>::mask DoubleMask;
-
-#if defined(__AVX512F__) || defined(__AVX2__)
-INLINE NativeFloat native_floor(NativeFloat x) { return _mm256_floor_ps(x); }
-INLINE NativeFloat native_rint(NativeFloat x) {
-    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-// The second one where either is not a number.
-INLINE NativeFloat native_max(NativeFloat a, NativeFloat b) { return _mm256_max_ps(a, b); }
-INLINE NativeFloat native_min(NativeFloat a, NativeFloat b) { return _mm256_min_ps(a, b); }
-INLINE int native_bits(FloatMask mask) { return _mm256_movemask_ps((__m256)mask); }
+// The second operand of minimum and maximum where either is not a number.
 #if defined(__AVX512F__)
-INLINE NativeDouble native_floor(NativeDouble x) {
-    return _mm512_maskz_roundscale_pd(0xff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-}
-INLINE NativeDouble native_rint(NativeDouble x) {
-    return _mm512_maskz_roundscale_pd(0xff, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-INLINE NativeDouble native_max(NativeDouble a, NativeDouble b) { return _mm512_max_pd(a, b); }
-INLINE NativeDouble native_min(NativeDouble a, NativeDouble b) { return _mm512_min_pd(a, b); }
-INLINE int native_bits(DoubleMask mask) { return _mm512_movepi64_mask((__m512i)mask); }
+#define FUNCTIONS(N, bits, suffix)                                                                      \
+    INLINE N native_floor(N x) {                                                                        \
+        return bits##_maskz_roundscale_##suffix(-1, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);      \
+    }                                                                                                   \
+    INLINE N native_rint(N x) {                                                                         \
+        return bits##_maskz_roundscale_##suffix(-1, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);  \
+    }                                                                                                   \
+    INLINE N native_max(N a, N b) { return bits##_max_##suffix(a, b); }                                 \
+    INLINE N native_min(N a, N b) { return bits##_min_##suffix(a, b); }                                 \
+    INLINE int native_less(N a, N b) { return bits##_cmp_##suffix##_mask(a, b, _CMP_LT_OQ); }           \
+    INLINE int native_at_most(N a, N b) { return bits##_cmp_##suffix##_mask(a, b, _CMP_LE_OQ); }        \
+    INLINE N native_select(int mask, N a, N b) { return bits##_mask_blend_##suffix(mask, b, a); }
+FUNCTIONS(__m512, _mm512, ps)
+FUNCTIONS(__m512d, _mm512, pd)
+FUNCTIONS(__m256, _mm256, ps)
+#undef FUNCTIONS
+#elif defined(__AVX2__)
+#define FUNCTIONS(N, suffix)                                                                                        \
+    INLINE N native_floor(N x) { return _mm256_floor_##suffix(x); }                                                 \
+    INLINE N native_rint(N x) { return _mm256_round_##suffix(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }   \
+    INLINE N native_max(N a, N b) { return _mm256_max_##suffix(a, b); }                                             \
+    INLINE N native_min(N a, N b) { return _mm256_min_##suffix(a, b); }                                             \
+    template <class M>                                                                                              \
+    INLINE int native_bits(M mask, N) {                                                                             \
+        return _mm256_movemask_##suffix((N)mask);                                                                   \
+    }
+FUNCTIONS(__m256, ps)
+FUNCTIONS(__m256d, pd)
+#undef FUNCTIONS
 #else
-INLINE NativeDouble native_floor(NativeDouble x) { return _mm256_floor_pd(x); }
-INLINE NativeDouble native_rint(NativeDouble x) {
-    return _mm256_round_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-INLINE NativeDouble native_max(NativeDouble a, NativeDouble b) { return _mm256_max_pd(a, b); }
-INLINE NativeDouble native_min(NativeDouble a, NativeDouble b) { return _mm256_min_pd(a, b); }
-INLINE int native_bits(DoubleMask mask) { return _mm256_movemask_pd((__m256d)mask); }
-#endif
-#elif defined(__aarch64__)
-INLINE NativeFloat native_floor(NativeFloat x) { return (NativeFloat)vrndmq_f32((float32x4_t)x); }
-INLINE NativeFloat native_rint(NativeFloat x) { return (NativeFloat)vrndnq_f32((float32x4_t)x); }
-INLINE NativeDouble native_floor(NativeDouble x) { return (NativeDouble)vrndmq_f64((float64x2_t)x); }
-INLINE NativeDouble native_rint(NativeDouble x) { return (NativeDouble)vrndnq_f64((float64x2_t)x); }
+typedef Native<float, 4>::type Floats;
+typedef Native<double, 2>::type Doubles;
+
+#if defined(__aarch64__)
+INLINE Floats native_floor(Floats x) { return (Floats)vrndmq_f32((float32x4_t)x); }
+INLINE Floats native_rint(Floats x) { return (Floats)vrndnq_f32((float32x4_t)x); }
+INLINE Doubles native_floor(Doubles x) { return (Doubles)vrndmq_f64((float64x2_t)x); }
+INLINE Doubles native_rint(Doubles x) { return (Doubles)vrndnq_f64((float64x2_t)x); }
 #else
 // Neighbors of 2^23 (2^52) are one apart, so adding and taking away 3/2 of it rounds; what is larger is whole.
 template <class N, class T>
@@ -97,22 +99,27 @@ INLINE N rint_by_sums(N x, T large) {
     const N rounded = (x + large * T(1.5)) - large * T(1.5);
     return magnitude < large / 2 ? rounded : x;
 }
-INLINE NativeFloat native_rint(NativeFloat x) { return rint_by_sums(x, 8388608.0f); }
-INLINE NativeDouble native_rint(NativeDouble x) { return rint_by_sums(x, 4503599627370496.0); }
+INLINE Floats native_rint(Floats x) { return rint_by_sums(x, 8388608.0f); }
+INLINE Doubles native_rint(Doubles x) { return rint_by_sums(x, 4503599627370496.0); }
 template <class N>
 INLINE N native_floor(N x) {
     const N nearest = native_rint(x);
     return nearest > x ? nearest - 1 : nearest;
 }
 #endif
-#if !defined(__AVX2__)
 #if defined(__SSE2__)
-INLINE NativeFloat native_max(NativeFloat a, NativeFloat b) { return _mm_max_ps(a, b); }
-INLINE NativeFloat native_min(NativeFloat a, NativeFloat b) { return _mm_min_ps(a, b); }
-INLINE NativeDouble native_max(NativeDouble a, NativeDouble b) { return _mm_max_pd(a, b); }
-INLINE NativeDouble native_min(NativeDouble a, NativeDouble b) { return _mm_min_pd(a, b); }
-INLINE int native_bits(FloatMask mask) { return _mm_movemask_ps((__m128)mask); }
-INLINE int native_bits(DoubleMask mask) { return _mm_movemask_pd((__m128d)mask); }
+INLINE Floats native_max(Floats a, Floats b) { return _mm_max_ps(a, b); }
+INLINE Floats native_min(Floats a, Floats b) { return _mm_min_ps(a, b); }
+INLINE Doubles native_max(Doubles a, Doubles b) { return _mm_max_pd(a, b); }
+INLINE Doubles native_min(Doubles a, Doubles b) { return _mm_min_pd(a, b); }
+template <class M>
+INLINE int native_bits(M mask, Floats) {
+    return _mm_movemask_ps((__m128)mask);
+}
+template <class M>
+INLINE int native_bits(M mask, Doubles) {
+    return _mm_movemask_pd((__m128d)mask);
+}
 #else
 template <class N>
 INLINE N native_max(N a, N b) {
@@ -122,15 +129,20 @@ template <class N>
 INLINE N native_min(N a, N b) {
     return a < b ? a : b;
 }
-INLINE int native_bits(FloatMask mask) { return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8); }
-INLINE int native_bits(DoubleMask mask) { return int((mask[0] & 1) | (mask[1] & 2)); }
+template <class M>
+INLINE int native_bits(M mask, Floats) {
+    return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8);
+}
+template <class M>
+INLINE int native_bits(M mask, Doubles) {
+    return int((mask[0] & 1) | (mask[1] & 2));
+}
 #endif
 #endif
 
-// --- eight of them --------------------------------------------------------------------------------------------------
+// --- lanes that are true --------------------------------------------------------------------------------------------
 
-// Lanes that are true, each as an integer of all ones.
-template <class T, int L, bool NATIVE = L == Native<T>::lanes>
+template <class T, int L, bool NATIVE = IS_NATIVE<T, L>>
 struct Mask {
     Mask<T, L / 2> low, high;
 
@@ -141,23 +153,53 @@ struct Mask {
     friend METHOD Mask operator&(Mask a, Mask b) { return Mask{a.low & b.low, a.high & b.high}; }
 };
 
+#if defined(__AVX512F__)
+constexpr bool MASKS_ARE_BITS = true;
+// A bit each.
 template <class T, int L>
 struct Mask<T, L, true> {
-    typename Native<T>::mask n;
+    int n;
+
+    static METHOD Mask of_bits(int bits) { return Mask{bits}; }
+    METHOD int bits() const { return n; }
+    friend METHOD Mask operator&(Mask a, Mask b) { return Mask{a.n & b.n}; }
+};
+#else
+constexpr bool MASKS_ARE_BITS = false;
+// Each an integer of all ones.
+template <class T, int L>
+struct Mask<T, L, true> {
+    typename Native<T, L>::mask n;
 
     static METHOD Mask of_bits(int bits) {
-        typename Native<T>::mask weights;
+        typename Native<T, L>::mask weights;
         for (int i = 0; i < L; ++i) weights[i] = 1 << i;
         return Mask{((weights - weights + bits) & weights) != 0};
     }
-    METHOD int bits() const { return native_bits(n); }
+    METHOD int bits() const { return native_bits(n, typename Native<T, L>::type{}); }
     friend METHOD Mask operator&(Mask a, Mask b) { return Mask{a.n & b.n}; }
 };
+template <class N>
+INLINE auto native_less(N a, N b) {
+    return a < b;
+}
+template <class N>
+INLINE auto native_at_most(N a, N b) {
+    return a <= b;
+}
+template <class M, class N>
+INLINE N native_select(M mask, N a, N b) {
+    return mask ? a : b;
+}
+#endif
 
-template <class T, int L = 8, bool NATIVE = L == Native<T>::lanes>
+// --- numbers --------------------------------------------------------------------------------------------------------
+
+template <class T, int L = LANES<T>, bool NATIVE = IS_NATIVE<T, L>>
 struct Vec {
     typedef T Number;
     typedef Vec<T, L / 2> Half;
+    static constexpr int lanes = L;
     Half low, high;
 
     Vec() = default;
@@ -193,13 +235,14 @@ struct Vec {
 template <class T, int L>
 struct Vec<T, L, true> {
     typedef T Number;
-    typedef typename Native<T>::type N;
+    typedef typename Native<T, L>::type N;
+    typedef typename Native<T, L>::unaligned Unaligned;
+    static constexpr int lanes = L;
     N n;
 
     Vec() = default;
     METHOD Vec(T x) : n(x - N{}) {}
     METHOD Vec(N x) : n(x) {}
-    typedef typename Native<T>::unaligned Unaligned;
     static METHOD Vec load(const T* from) { return Vec(N(*reinterpret_cast<const Unaligned*>(from))); }
     METHOD void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = n; }
 #define OPERATOR(op) \
@@ -209,13 +252,10 @@ struct Vec<T, L, true> {
     OPERATOR(*)
     OPERATOR(/)
 #undef OPERATOR
-#define COMPARISON(op) \
-    friend METHOD Mask<T, L> operator op(Vec a, Vec b) { return Mask<T, L>{a.n op b.n}; }
-    COMPARISON(<)
-    COMPARISON(<=)
-    COMPARISON(>=)
-#undef COMPARISON
-    friend METHOD Vec select(Mask<T, L> mask, Vec a, Vec b) { return Vec(mask.n ? a.n : b.n); }
+    friend METHOD Mask<T, L> operator<(Vec a, Vec b) { return Mask<T, L>{native_less(a.n, b.n)}; }
+    friend METHOD Mask<T, L> operator<=(Vec a, Vec b) { return Mask<T, L>{native_at_most(a.n, b.n)}; }
+    friend METHOD Mask<T, L> operator>=(Vec a, Vec b) { return Mask<T, L>{native_at_most(b.n, a.n)}; }
+    friend METHOD Vec select(Mask<T, L> mask, Vec a, Vec b) { return Vec(native_select(mask.n, a.n, b.n)); }
     friend METHOD Vec floor(Vec x) { return Vec(native_floor(x.n)); }
     friend METHOD Vec rint(Vec x) { return Vec(native_rint(x.n)); }
     friend METHOD Vec at_least(Vec bound, Vec x) { return Vec(native_max(bound.n, x.n)); }
@@ -226,8 +266,9 @@ struct Vec<T, L, true> {
 template <int L>
 struct Vec<int32_t, L, true> {
     typedef int32_t Number;
-    typedef typename Native<int32_t>::type N;
-    typedef typename Native<int32_t>::wrapping U;
+    typedef typename Native<int32_t, L>::type N;
+    // Intermediate sums may wrap around, as long as results fit.
+    typedef uint32_t U __attribute__((vector_size(L * 4)));
     N n;
 
     Vec() = default;
@@ -258,13 +299,11 @@ struct Vec<int32_t, L, false> {
     METHOD Vec shifted(int shift) const { return Vec(low.shifted(shift), high.shifted(shift)); }
 };
 
-typedef Vec<int32_t, 8> Ints;
-
 // --- conversions: of whole numbers that fit ---------------------------------------------------------------------------
 
 template <int L>
 INLINE Vec<int32_t, L> to_ints(Vec<float, L, true> x) {
-    return Vec<int32_t, L>(__builtin_convertvector(x.n, typename Native<int32_t>::type));
+    return Vec<int32_t, L>(__builtin_convertvector(x.n, typename Native<int32_t, L>::type));
 }
 template <int L>
 INLINE Vec<int32_t, L> to_ints(Vec<float, L, false> x) {
@@ -272,14 +311,17 @@ INLINE Vec<int32_t, L> to_ints(Vec<float, L, false> x) {
 }
 template <int L>
 INLINE Vec<float, L> to_floats(Vec<int32_t, L, true> x) {
-    return Vec<float, L>(__builtin_convertvector(x.n, NativeFloat));
+    return Vec<float, L>(__builtin_convertvector(x.n, typename Native<float, L>::type));
 }
 template <int L>
 INLINE Vec<float, L> to_floats(Vec<int32_t, L, false> x) {
     return Vec<float, L>(to_floats(x.low), to_floats(x.high));
 }
 
-INLINE Ints descale(Ints x, int shift) { return (x + Ints(1 << (shift - 1))).shifted(shift); }
+template <int L, bool NATIVE>
+INLINE Vec<int32_t, L, NATIVE> descale(Vec<int32_t, L, NATIVE> x, int shift) {
+    return (x + Vec<int32_t, L>(1 << (shift - 1))).shifted(shift);
+}
 INLINE Vec<double> descale(Vec<double> x, int shift) { return floor(x * (1.0 / (1 << shift)) + Vec<double>(0.5)); }
 
 // --- permutations -----------------------------------------------------------------------------------------------------
@@ -289,6 +331,19 @@ INLINE Vec<double> descale(Vec<double> x, int shift) { return floor(x * (1.0 / (
 // e0 o0 e1 o1 ..., and back, by the number of lanes.
 template <int L>
 struct Interleave;
+template <>
+struct Interleave<16> {
+    template <class N>
+    static METHOD void zip(N e, N o, N& a, N& b) {
+        a = TAKE(e, o, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        b = TAKE(e, o, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    template <class N>
+    static METHOD void unzip(N a, N b, N& e, N& o) {
+        e = TAKE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        o = TAKE(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    }
+};
 template <>
 struct Interleave<8> {
     template <class N>
@@ -347,10 +402,10 @@ INLINE void unzip(Vec<T, L, false> a, Vec<T, L, false> b, Vec<T, L, false>& e, V
     unzip(b.low, b.high, e.high, o.high);
 }
 
-// A square of one native vector a row.
+// A square of one native vector a row; of twice as many lanes: two squares side by side.
 #if defined(__AVX2__)
 INLINE void transpose(Vec<float, 8, true> (&x)[8]) {
-    NativeFloat r[8], s[8];
+    Vec<float, 8, true>::N r[8], s[8];
     for (int i = 0; i < 8; i += 2) {
         r[i] = TAKE(x[i].n, x[i + 1].n, 0, 8, 1, 9, 4, 12, 5, 13);
         r[i + 1] = TAKE(x[i].n, x[i + 1].n, 2, 10, 3, 11, 6, 14, 7, 15);
@@ -365,34 +420,38 @@ INLINE void transpose(Vec<float, 8, true> (&x)[8]) {
         x[i + 4].n = TAKE(s[i], s[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
-INLINE void transpose(Vec<int32_t, 8, true> (&x)[8]) {
-    Vec<float, 8, true> y[8];
-    for (int i = 0; i < 8; ++i) y[i].n = (NativeFloat)x[i].n;
-    transpose(y);
-    for (int i = 0; i < 8; ++i) x[i].n = (Native<int32_t>::type)y[i].n;
-}
 #else
 INLINE void transpose(Vec<float, 4, true> (&x)[4]) {
-    const NativeFloat a = TAKE(x[0].n, x[1].n, 0, 4, 1, 5), b = TAKE(x[0].n, x[1].n, 2, 6, 3, 7);
-    const NativeFloat c = TAKE(x[2].n, x[3].n, 0, 4, 1, 5), d = TAKE(x[2].n, x[3].n, 2, 6, 3, 7);
+    const Floats a = TAKE(x[0].n, x[1].n, 0, 4, 1, 5), b = TAKE(x[0].n, x[1].n, 2, 6, 3, 7);
+    const Floats c = TAKE(x[2].n, x[3].n, 0, 4, 1, 5), d = TAKE(x[2].n, x[3].n, 2, 6, 3, 7);
     x[0].n = TAKE(a, c, 0, 1, 4, 5);
     x[1].n = TAKE(a, c, 2, 3, 6, 7);
     x[2].n = TAKE(b, d, 0, 1, 4, 5);
     x[3].n = TAKE(b, d, 2, 3, 6, 7);
 }
-INLINE void transpose(Vec<int32_t, 4, true> (&x)[4]) {
-    Vec<float, 4, true> y[4];
-    for (int i = 0; i < 4; ++i) y[i].n = (NativeFloat)x[i].n;
-    transpose(y);
-    for (int i = 0; i < 4; ++i) x[i].n = (Native<int32_t>::type)y[i].n;
-}
 #endif
 #if defined(__AVX512F__)
-INLINE void transpose(Vec<double, 8, true> (&x)[8]) {
-    NativeDouble r[8], s[8];
+INLINE void transpose(Vec<float, 16, true> (&x)[8]) {
+    __m512 r[8], s[8];
     for (int i = 0; i < 8; i += 2) {
-        r[i] = TAKE(x[i].n, x[i + 1].n, 0, 8, 2, 10, 4, 12, 6, 14);
-        r[i + 1] = TAKE(x[i].n, x[i + 1].n, 1, 9, 3, 11, 5, 13, 7, 15);
+        r[i] = _mm512_unpacklo_ps(x[i].n, x[i + 1].n);
+        r[i + 1] = _mm512_unpackhi_ps(x[i].n, x[i + 1].n);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            s[i + 2 * j] = _mm512_shuffle_ps(r[i + j], r[i + j + 2], 0x44);
+            s[i + 2 * j + 1] = _mm512_shuffle_ps(r[i + j], r[i + j + 2], 0xee);
+        }
+    for (int i = 0; i < 4; ++i) {
+        x[i].n = TAKE(s[i], s[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+        x[i + 4].n = TAKE(s[i], s[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+    }
+}
+INLINE void transpose(Vec<double, 8, true> (&x)[8]) {
+    __m512d r[8], s[8];
+    for (int i = 0; i < 8; i += 2) {
+        r[i] = _mm512_unpacklo_pd(x[i].n, x[i + 1].n);
+        r[i + 1] = _mm512_unpackhi_pd(x[i].n, x[i + 1].n);
     }
     for (int i = 0; i < 8; i += 4)
         for (int j = 0; j < 2; ++j) {
@@ -406,8 +465,8 @@ INLINE void transpose(Vec<double, 8, true> (&x)[8]) {
 }
 #elif defined(__AVX2__)
 INLINE void transpose(Vec<double, 4, true> (&x)[4]) {
-    const NativeDouble a = TAKE(x[0].n, x[1].n, 0, 4, 2, 6), b = TAKE(x[0].n, x[1].n, 1, 5, 3, 7);
-    const NativeDouble c = TAKE(x[2].n, x[3].n, 0, 4, 2, 6), d = TAKE(x[2].n, x[3].n, 1, 5, 3, 7);
+    const __m256d a = TAKE(x[0].n, x[1].n, 0, 4, 2, 6), b = TAKE(x[0].n, x[1].n, 1, 5, 3, 7);
+    const __m256d c = TAKE(x[2].n, x[3].n, 0, 4, 2, 6), d = TAKE(x[2].n, x[3].n, 1, 5, 3, 7);
     x[0].n = TAKE(a, c, 0, 1, 4, 5);
     x[1].n = TAKE(b, d, 0, 1, 4, 5);
     x[2].n = TAKE(a, c, 2, 3, 6, 7);
@@ -415,11 +474,20 @@ INLINE void transpose(Vec<double, 4, true> (&x)[4]) {
 }
 #else
 INLINE void transpose(Vec<double, 2, true> (&x)[2]) {
-    const NativeDouble a = TAKE(x[0].n, x[1].n, 0, 2), b = TAKE(x[0].n, x[1].n, 1, 3);
+    const Doubles a = TAKE(x[0].n, x[1].n, 0, 2), b = TAKE(x[0].n, x[1].n, 1, 3);
     x[0].n = a;
     x[1].n = b;
 }
 #endif
+
+// Integers move as floats do.
+template <int L, int ROWS>
+INLINE void transpose(Vec<int32_t, L, true> (&x)[ROWS]) {
+    Vec<float, L, true> y[ROWS];
+    for (int i = 0; i < ROWS; ++i) y[i].n = (typename Native<float, L>::type)x[i].n;
+    transpose(y);
+    for (int i = 0; i < ROWS; ++i) x[i].n = (typename Native<int32_t, L>::type)y[i].n;
+}
 
 // A square of four squares: each transposed, and two of them exchanged.
 template <class T, int L>
@@ -441,12 +509,51 @@ INLINE void transpose(Vec<T, L, false> (&x)[L]) {
     }
 }
 
+// --- two blocks side by side ------------------------------------------------------------------------------------------
+
+// Eight numbers from each of two places, `apart` numbers from each other, or from one where there are eight lanes.
+template <class T, bool NATIVE>
+INLINE void load_rows(const T* from, int, Vec<T, 8, NATIVE>& x) {
+    x = Vec<T, 8>::load(from);
+}
+template <class T, bool NATIVE>
+INLINE void store_rows(Vec<T, 8, NATIVE> x, T* to, int) {
+    x.store(to);
+}
+// The same eight lanes for every block; and back: the sum over blocks.
+template <class T, bool NATIVE>
+INLINE void repeat(Vec<T, 8> once, Vec<T, 8, NATIVE>& x) {
+    x = once;
+}
+template <class T, bool NATIVE>
+INLINE Vec<T, 8> sum_of_blocks(Vec<T, 8, NATIVE> x) {
+    return x;
+}
+#if defined(__AVX512F__)
+INLINE Vec<float, 16> beside(Vec<float, 8> a, Vec<float, 8> b) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(a.n), b.n, 1);
+}
+INLINE Vec<float, 8> left(Vec<float, 16> x) { return _mm512_castps512_ps256(x.n); }
+INLINE Vec<float, 8> right(Vec<float, 16> x) { return _mm512_extractf32x8_ps(x.n, 1); }
+INLINE void load_rows(const float* from, int apart, Vec<float, 16>& x) {
+    x = beside(Vec<float, 8>::load(from), Vec<float, 8>::load(from + apart));
+}
+INLINE void store_rows(Vec<float, 16> x, float* to, int apart) {
+    left(x).store(to);
+    right(x).store(to + apart);
+}
+INLINE void repeat(Vec<float, 8> once, Vec<float, 16>& x) { x = _mm512_broadcast_f32x8(once.n); }
+INLINE Vec<float, 8> sum_of_blocks(Vec<float, 16> x) { return left(x) + right(x); }
+#endif
+
 // Sum of the lanes, in a fixed order.
-template <class T>
-INLINE T sum_of(Vec<T> x) {
-    T lanes[8];
+template <class T, int L, bool NATIVE>
+INLINE T sum_of(Vec<T, L, NATIVE> x) {
+    T lanes[L];
     x.store(lanes);
-    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+    for (int count = L / 2; count > 0; count /= 2)
+        for (int i = 0; i < count; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
+    return lanes[0];
 }
 
 }  // namespace
