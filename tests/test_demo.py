@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-
 Image = pytest.importorskip("PIL.Image")
 features = pytest.importorskip("PIL.features")
 pytest.importorskip("matplotlib")

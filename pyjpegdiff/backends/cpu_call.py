@@ -8,19 +8,18 @@ import numpy as np
 
 from pyjpegdiff.arrays import unbroadcast
 from pyjpegdiff.backends import threads
-from pyjpegdiff.backends.cpu_frame import frame_of
+from pyjpegdiff.backends.cpu_frame import ALIGNMENT, frame_of
 from pyjpegdiff.backends.cpu_pixels import address, pixels_of
 from pyjpegdiff.kernels.library import Call, ready
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.operations import Operation
 from pyjpegdiff.spec import Plan
-from pyjpegdiff.types import Arrays, Cotangents, Shape, Size
+from pyjpegdiff.types import Cotangents, Shape, Size
 
 NumPyArray = np.ndarray[Any, Any]
 
 THREADED_AREA = 2**18
 """Pixels that are worth threads."""
-ALIGNMENT = 64
 
 _BYTES = np.dtype("uint8")
 
@@ -61,70 +60,68 @@ class CpuCall:
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
-    def take_parameters(self, inputs: Cotangents) -> None:
-        """Copy all of them into one array, one per sample of those that have batch axes, and derive the operands."""
-        call, count, parts, places, shared, start = self.call, self.call.samples, [], [], True, 0
-        for parameter in self.frame.parameters:
-            x: Any = inputs[parameter.position]
-            core, stride = parameter.core, 0
-            if x.ndim > len(core):
-                x = np.broadcast_to(x, (*self.batch_shape, *core))
-                shared, stride = False, parameter.core_size
-            parts.append(x)
-            places.append((parameter.field, start, stride))
-            start += x.size
-        packed = np.concatenate(parts, axis=None, dtype=self.dtype, casting="unsafe")
-        base = address(packed)
-        for field, place, stride in places:
-            setattr(call, field, (base + place * self.dtype.itemsize, stride))
-        size = self.library.pyjpegdiff_operands_size(ctypes.byref(call))
-        self.operands = np.empty((1 if shared else count, size), _BYTES)
-        self.held += packed, self.operands
-        call.operands, call.operands_stride = address(self.operands), 0 if shared else size
+    def take_parameters(self, inputs: Cotangents, sums: bool = False) -> None:
+        """Copy all of them into one array, one set per sample if any has batch axes, and derive the operands."""
+        call, frame, count = self.call, self.frame, 1
+        parts: list[Any] = [inputs[parameter.position] for parameter in frame.parameters]
+        if any(x.ndim > len(parameter.core) for x, parameter in zip(parts, frame.parameters, strict=True)):
+            count, call.parameters_stride = call.samples, frame.parameters[-1].place.stop
+            self.packed = np.empty((count, call.parameters_stride), self.dtype)
+            for x, parameter in zip(parts, frame.parameters, strict=True):
+                whole = np.broadcast_to(x, (*self.batch_shape, *parameter.core))
+                self.packed[:, parameter.place] = whole.reshape(count, -1)
+        else:
+            self.packed = np.concatenate(parts, axis=None, dtype=self.dtype, casting="unsafe")
+        call.parameters = address(self.packed)
+        size = frame.operands_size * count
+        self.operands = np.empty(size + (frame.sums_size if sums else 0), _BYTES)
+        call.operands = address(self.operands)
+        if sums:
+            call.sums = call.operands + size
         self.library.pyjpegdiff_prepare(ctypes.byref(call))
-
-    def new_cotangents(self, inputs: Cotangents, wanted: Sequence[str]) -> dict[str, NumPyArray]:
-        """Zeros for cotangents of parameters to be added to, by their names: one per sample as of the parameters."""
-        found: dict[str, NumPyArray] = {}
-        for parameter in self.frame.parameters:
-            if parameter.name in wanted:
-                x: Any = inputs[parameter.position]
-                own = x.ndim > len(parameter.core)
-                shape = (*self.batch_shape, *parameter.core) if own else parameter.core
-                found[parameter.name] = made = np.zeros(shape, self.dtype)
-                setattr(self.call, f"g_{parameter.field}", (address(made), parameter.core_size if own else 0))
-        self.held.append(found)
-        return found
 
     def steps(self, group: int, shape: Shape) -> NumPyArray:
         """The step sizes of a group of planes, in their shape, from the operands: they are the first of those."""
-        item = self.dtype.itemsize
-        part = self.operands[:, 64 * group * item : 64 * (group + 1) * item].copy().view(self.dtype)
-        if not self.call.operands_stride:
+        first = 64 * group * self.dtype.itemsize
+        operands = self.operands.reshape(-1, self.frame.operands_size)
+        part = operands[:, first : first + 64 * self.dtype.itemsize].copy().view(self.dtype)
+        if not self.call.parameters_stride:
             return part.reshape(shape)
         return part.reshape((*self.batch_shape, 8, 8))[self._once(shape)].reshape(shape)
 
     def take_steps_cotangent(self, field: str, cotangent: Any) -> None:
-        """That of encode's own steps, in the form of the operands; what belongs to several samples goes to the first.
+        """That of encode's own steps, one per set of parameters; what belongs to several samples goes to the first.
 
         Mapped functions give it batch axes that the steps have not.
         """
-        if self.call.operands_stride:
+        if self.call.parameters_stride:
             whole = np.zeros((*self.batch_shape, 8, 8), self.dtype)
             whole[self._once(cotangent.shape)] = cotangent
-            setattr(self.call, field, (self.contiguous(whole), 64))
+            setattr(self.call, field, self.contiguous(whole))
         else:
-            setattr(self.call, field, (self.contiguous(unbroadcast(xp, cotangent, (8, 8))), 0))
+            setattr(self.call, field, self.contiguous(unbroadcast(xp, cotangent, (8, 8))))
 
     def _once(self, shape: Shape) -> tuple[Any, ...]:
         added = len(self.batch_shape) - (len(shape) - 2)
         return tuple([0 if axis < added else slice(shape[axis - added]) for axis in range(len(self.batch_shape))])
 
+    def finish(self, wanted: Sequence[str]) -> dict[str, NumPyArray]:
+        """From the sums to cotangents of the parameters of these names, one per sample where there are several sets."""
+        made = np.empty_like(self.packed)
+        self.call.g_parameters = address(made)
+        self.library.pyjpegdiff_finish(ctypes.byref(self.call))
+        batch_shape = self.batch_shape if made.ndim == 2 else ()
+        return {
+            parameter.name: made[..., parameter.place].reshape((*batch_shape, *parameter.core))
+            for parameter in self.frame.parameters
+            if parameter.name in wanted
+        }
+
     # --- other arrays -------------------------------------------------------------------------------------------------
 
-    def contiguous(self, x: Any, dtype: Any = None) -> int:
+    def contiguous(self, x: Any) -> int:
         """Where an array lies, or a copy of it in C order and the compute dtype."""
-        x = np.asarray(x, dtype or self.dtype, order="C")
+        x = np.asarray(x, self.dtype, order="C")
         if not x.flags.aligned:
             x = x.copy()
         self.held.append(x)
@@ -136,42 +133,18 @@ class CpuCall:
         setattr(self.call, field, address(made))
         return made
 
-    def new_residuals(self) -> tuple[Any, ...]:
-        """New arrays for what the forward keeps."""
-        return tuple([self.new(field, *type_) for field, type_ in self.frame.residuals])
-
-    def take_residuals(self, residuals: Arrays) -> None:
-        """What a forward has kept."""
-        for (field, (_, dtype)), residual in zip(self.frame.residuals, residuals, strict=True):
-            setattr(self.call, field, self.contiguous(residual, dtype))
-
     # --- computing ----------------------------------------------------------------------------------------------------
-
-    def new_sums(self) -> None:
-        """Zeros for the sums of every strip."""
-        reference = ctypes.byref(self.call)
-        strips = self.call.samples * self.library.pyjpegdiff_strips(reference)
-        sums = np.zeros(strips * self.library.pyjpegdiff_sums_size(reference), _BYTES)
-        self.held.append(sums)
-        self.call.sums = address(sums)
-
-    def finish(self) -> None:
-        """From the sums to cotangents of parameters."""
-        self.library.pyjpegdiff_finish(ctypes.byref(self.call))
 
     def run(self, function: Callable[..., None]) -> None:
         """Every strip, in several threads where there is enough to do. Strips know nothing of each other."""
-        reference = ctypes.byref(self.call)
-        strips = self.call.samples * self.library.pyjpegdiff_strips(reference)
-        size = self.library.pyjpegdiff_scratch_size(reference) + ALIGNMENT
+        call, frame = self.call, self.frame
 
         def work(run: Sequence[int]) -> None:
-            scratch = np.empty(size, _BYTES)
+            scratch = np.empty(frame.scratch_size + ALIGNMENT, _BYTES)
             start = address(scratch)
-            function(reference, run[0], run[-1] + 1, start + -start % ALIGNMENT)
+            function(ctypes.byref(call), run[0], run[-1] + 1, start + -start % ALIGNMENT)
 
-        small = self.call.samples * self.call.height * self.call.width < THREADED_AREA
-        if small:
-            work(range(strips))
+        if call.samples * call.height * call.width < THREADED_AREA:
+            work(range(frame.strips))
         else:
-            threads.spread(work, range(strips), threads.get_num_threads())
+            threads.spread(work, range(frame.strips), threads.get_num_threads())

@@ -1,5 +1,6 @@
 """What a call of the CPU kernels is before it has any array: sizes, choices, and the shapes of what it makes."""
 
+import ctypes
 import functools
 import math
 from typing import Any, NamedTuple
@@ -15,17 +16,14 @@ from pyjpegdiff.kernels.library import (
     TO_BLOCKS,
     TO_IMAGE,
     Call,
+    ready,
 )
 from pyjpegdiff.operations import BLOCKS, CORE_SHAPES, OPERATIONS, Operation
 from pyjpegdiff.spec import Plan
 from pyjpegdiff.stages.sampling import padded_size
 from pyjpegdiff.types import ArrayType, Shape, Size, Types
 
-FIELDS = {
-    "jpeg_quality": "quality", "quantization_table_y": "table_y", "quantization_table_c": "table_c",
-    "color_matrix": "matrix", "color_offset": "offset", "steps_y": "steps_y", "steps_c": "steps_c",
-}  # fmt: skip
-"""What the struct calls parameters."""
+ALIGNMENT = 64
 
 
 class Parameter(NamedTuple):
@@ -33,9 +31,9 @@ class Parameter(NamedTuple):
 
     position: int
     name: str
-    field: str
     core: Shape
-    core_size: int
+    place: slice
+    """Its numbers among those of all parameters of a sample."""
 
 
 class Frame(NamedTuple):
@@ -52,8 +50,16 @@ class Frame(NamedTuple):
     """Kind and strides of a new image."""
     blocks: tuple[tuple[str, Shape], ...]
     """Name and shape of each component's."""
-    residuals: tuple[tuple[str, ArrayType], ...]
-    """What the struct calls them, and their types."""
+    residuals_shape: Shape
+    """Memory of each sample in the last of three axes, as residuals of every backend have."""
+    strips: int
+    """Those of all samples."""
+    operands_size: int
+    """Bytes of the operands of one sample."""
+    sums_size: int
+    """Bytes of the sums of all strips."""
+    scratch_size: int
+    """Bytes that each thread needs."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -65,11 +71,13 @@ def frame_of(
     channels = 1 if len(samplings) == 1 else 3
     height, width = size
     rows, columns = samplings[-1]
+    parts = residual_parts(name, size, hard, samplings, np.dtype(dtype).itemsize)
     call = Call(
         math.prod(batch_shape), height, width, channels, rows, columns, dtype == "float64",
         ARITHMETICS.index("libjpeg" if libjpeg else "ste" if hard else "smooth"), ROUNDINGS.index(rounding),
         flooring == "cubic", FROM_BLOCKS if name == "decode" else FROM_IMAGE,
-        TO_BLOCKS if name == "encode" else TO_IMAGE, scale,
+        TO_BLOCKS if name == "encode" else TO_IMAGE, scale, residuals_stride=parts.pop("end"),
+        has_u="u_y" in parts, has_in_range="in_range_y" in parts, has_inside="inside" in parts, **parts,
     )  # fmt: skip
     of_image = np.dtype(image_dtype)
     item = of_image.itemsize
@@ -79,18 +87,30 @@ def frame_of(
     else:
         image_shape = (*batch_shape, *((channels,) if channel_axis is not None else ()), height, width)
         strides = (channels * height * width * item, height * width * item, width * item, item)
-    inputs = [(index, input_) for index, input_ in enumerate(OPERATIONS[name].inputs) if input_ in FIELDS]
-    if channels == 1:
-        inputs = [pair for pair in inputs if pair[1] in ("jpeg_quality", "quantization_table_y", "steps_y")]
-    parameters = tuple([Parameter(i, x, FIELDS[x], CORE_SHAPES[x], math.prod(CORE_SHAPES[x])) for i, x in inputs])
     padded = [padded_size(size, samplings[0 if component == "y" else -1]) for component in BLOCKS]
     blocks = [
         (component, (*batch_shape, h // 8, w // 8, 8, 8)) for component, (h, w) in zip(BLOCKS, padded, strict=True)
     ]
+    residuals_shape = (*batch_shape, 1, 1, call.residuals_stride // np.dtype(dtype).itemsize)
+    library, reference = ready(), ctypes.byref(call)
+    strips = call.samples * library.pyjpegdiff_strips(reference)
     return Frame(
-        bytes(call), parameters, np.dtype(dtype), image_shape, of_image, (KIND_OF[of_image], *strides),
-        tuple(blocks[:channels]), _residuals(name, size, batch_shape, hard, samplings, dtype),
+        bytes(call), _parameters(name, gray=channels == 1), np.dtype(dtype), image_shape, of_image,
+        (KIND_OF[of_image], *strides), tuple(blocks[:channels]), residuals_shape, strips,
+        library.pyjpegdiff_operands_size(reference), strips * library.pyjpegdiff_sums_size(reference),
+        library.pyjpegdiff_scratch_size(reference),
     )  # fmt: skip
+
+
+def _parameters(name: str, gray: bool) -> tuple[Parameter, ...]:
+    found, start = [], 0
+    of_gray = ("jpeg_quality", "quantization_table_y", "steps_y")
+    for position, input_ in enumerate(OPERATIONS[name].inputs):
+        if input_ in CORE_SHAPES and (input_ in of_gray or not gray):
+            core = CORE_SHAPES[input_]
+            found.append(Parameter(position, input_, core, slice(start, start + math.prod(core))))
+            start += math.prod(core)
+    return tuple(found)
 
 
 def batch_shape_of(operation: Operation, plan: Plan, shape: Shape) -> Shape:
@@ -100,22 +120,31 @@ def batch_shape_of(operation: Operation, plan: Plan, shape: Shape) -> Shape:
 
 def residual_types(operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
     """As `pyjpegdiff.backends.Backend.residual_types`. Sizes may be symbols of a compiler."""
-    spec, batch_shape = plan.spec, batch_shape_of(operation, plan, inputs[0].shape)
-    fields = _residuals(operation.name, size, batch_shape, spec.hard, spec.samplings, plan.layout.compute_dtype)
-    return tuple([type_ for _, type_ in fields])
+    dtype = plan.layout.compute_dtype
+    item = 8 if dtype == "float64" else 4
+    end = residual_parts(operation.name, size, plan.spec.hard, plan.spec.samplings, item)["end"]
+    return (ArrayType((*batch_shape_of(operation, plan, inputs[0].shape), 1, 1, end // item), dtype),)
 
 
-def _residuals(
-    name: str, size: Size, batch_shape: Shape, hard: bool, samplings: tuple[tuple[int, int], ...], dtype: str
-) -> tuple[tuple[str, ArrayType], ...]:
-    # Block after block and row after row. No length of an axis may turn out as 1 or not by the size of the image: for
-    # that a compiler would compile again.
+def residual_parts(
+    name: str, size: Size, hard: bool, samplings: tuple[tuple[int, int], ...], item: int
+) -> dict[str, int]:
+    """Where the residuals of a sample begin, in bytes, by what the struct calls them, and where they end.
+
+    One array has all of them: each more would cost a small call a twentieth of its time. Its dtype is that in which
+    images are computed, although some of it are bits: by its residuals autograd sees what a VJP depends on.
+    """
     height, width = size
-    u, in_range = [], []
-    for group, planes, factors in zip("yc", (1, 2), samplings, strict=False):
-        high, wide = padded_size(size, factors)
-        u.append((f"u_{group}", ArrayType((*batch_shape, planes, high, wide), dtype)))
-        in_range.append((f"in_range_{group}", ArrayType((*batch_shape, planes, 1, high // 8 * wide), "uint8")))
-    channels = 1 if len(samplings) == 1 else 3
-    inside = ("inside", ArrayType((*batch_shape, channels, 1, height * ((width + 7) // 8)), "uint8"))
-    return (*(() if name == "decode" else u), *(() if name == "encode" else (inside, *(in_range if hard else ()))))
+    groups = [(group, n, *padded_size(size, x)) for group, n, x in zip("yc", (1, 2), samplings, strict=False)]
+    parts, end = {}, 0
+    if name != "decode":
+        for group, planes, high, wide in groups:
+            parts[f"u_{group}"] = end
+            end += planes * high * wide * item
+    if name != "encode":
+        for group, planes, high, wide in groups if hard else ():
+            parts[f"in_range_{group}"] = end
+            end += planes * high * wide // 8
+        parts["inside"] = end
+        end += (1 if len(samplings) == 1 else 3) * height * ((width + 7) // 8)
+    return parts | {"end": (end + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT}

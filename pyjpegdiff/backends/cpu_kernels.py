@@ -64,7 +64,9 @@ class CpuKernels:
         else:
             made, call.result = job.new_image()
             outputs = (job.image(made),)
-        residuals = job.new_residuals() if any(needs) else ()
+        residuals: tuple[Any, ...] = ()
+        if any(needs):
+            residuals = (job.new("residuals", job.frame.residuals_shape, job.dtype),)
         job.run(library.pyjpegdiff_forward)
         if operation.name == "encode":
             steps = [job.steps(group, shape) for group, shape in enumerate(_steps_shapes(inputs))]
@@ -82,8 +84,8 @@ class CpuKernels:
         job = CpuCall(operation, plan, size, batch_shape)
         call, library = job.call, job.library
         call.needs_image, call.needs_steps, call.needs_color = kinds
-        job.take_parameters(inputs)
-        job.take_residuals(residuals)
+        job.take_parameters(inputs, sums=kinds.steps or kinds.color)
+        call.residuals = job.contiguous(residuals[0])
         _take_cotangents(job, operation, cotangents, kinds)
         found: dict[str, Any] = {}
         if operation.name == "decode":
@@ -96,10 +98,6 @@ class CpuKernels:
             if kinds.image:
                 made, call.g_image = job.new_image()
                 found["image_rgb"] = job.image(made)
-        if kinds.steps or kinds.color:
-            wanted = [name for name, need in zip(operation.inputs, needs, strict=False) if need]
-            of_parameters = job.new_cotangents(inputs, wanted)
-            job.new_sums()
         job.run(library.pyjpegdiff_vjp)
         if kinds.color and operation.name != "encode":
             # The way back to RGB is computed again: its samples are no residuals.
@@ -108,13 +106,13 @@ class CpuKernels:
                 call.source = FROM_U
             job.run(library.pyjpegdiff_forward)
         if kinds.steps or kinds.color:
-            job.finish()
+            wanted = [name for name, need in zip(operation.inputs, needs, strict=False) if need]
             by_name = dict(zip(operation.inputs, inputs, strict=False))
-            found |= {name: unbroadcast(xp, g, by_name[name].shape) for name, g in of_parameters.items()}  # type: ignore[union-attr]
+            found |= {name: unbroadcast(xp, g, by_name[name].shape) for name, g in job.finish(wanted).items()}  # type: ignore[union-attr]
         return operation.cotangents(xp, plan, inputs, needs, found)
 
     def residual_types(self, operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
-        """Coefficients in units of their step; a bit per pixel and per sample of what each clip left as it is."""
+        """Coefficients in units of their step, and a bit per pixel and per sample of what each clip left as it is."""
         return residual_types(operation, plan, size, inputs)
 
 

@@ -39,12 +39,6 @@ class Pixels(ctypes.Structure):
     ]  # fmt: skip
 
 
-class Operand(ctypes.Structure):
-    """A parameter or its cotangent."""
-
-    _fields_: ClassVar[Any] = [("data", c_void_p), ("stride", c_int64)]
-
-
 def _fields(names: str, type_: Any) -> list[tuple[str, Any]]:
     return [(name, type_) for name in names.split()]
 
@@ -57,13 +51,12 @@ class Call(ctypes.Structure):
         *_fields("cubic_flooring source sink", c_int64),
         ("scale", c_double),
         *_fields("image result cotangent g_image", Pixels),
-        *_fields("quality table_y table_c matrix offset", Operand),
-        *_fields("g_quality g_table_y g_table_c g_matrix g_offset", Operand),
-        *_fields("steps_y steps_c g_steps_y g_steps_c", Operand),
-        ("operands", c_void_p),
-        ("operands_stride", c_int64),
-        *_fields("blocks_y blocks_cb blocks_cr g_blocks_y g_blocks_cb g_blocks_cr", c_void_p),
-        *_fields("u_y u_c inside in_range_y in_range_c sums", c_void_p),
+        ("parameters", c_void_p),
+        ("parameters_stride", c_int64),
+        *_fields("g_parameters g_steps_y g_steps_c operands", c_void_p),
+        *_fields("blocks_y blocks_cb blocks_cr g_blocks_y g_blocks_cb g_blocks_cr residuals", c_void_p),
+        *_fields("residuals_stride u_y u_c in_range_y in_range_c inside has_u has_in_range has_inside", c_int64),
+        ("sums", c_void_p),
         *_fields("needs_image needs_steps needs_color", c_int64),
     ]
 

@@ -2,33 +2,45 @@
 
 import numpy as np
 
+from pyjpegdiff.backends.cpu_frame import residual_parts
 from pyjpegdiff.stages.sampling import padded_size
 
 
-def unpacker(size):
-    """From the kernels' residuals to those of the array API, of images of that size."""
+def unpack(case, residuals):
+    """From the kernels' residuals of a case to those of the array API."""
+    if not residuals:
+        return ()
+    spec, size, dtype = case.plan.spec, case.size, np.dtype(case.plan.layout.compute_dtype)
 
-    def in_place(blocks, planes, factors):
+    def in_place(blocks):
+        rows = np.moveaxis(blocks, -2, -3)
+        return rows.reshape((*blocks.shape[:-4], 8 * blocks.shape[-4], 8 * blocks.shape[-3]))
+
+    def of_bits(x):
+        return np.unpackbits(x[..., None], axis=-1, bitorder="little").astype(bool)
+
+    (packed,) = residuals
+    bytes_ = packed[..., 0, 0, :].view(np.uint8)
+    batch, channels = packed.shape[:-3], 1 if spec.sampling is None else 3
+    parts = residual_parts(case.operation.name, size, spec.hard, spec.samplings, dtype.itemsize)
+
+    def part(name, count, dtype=np.uint8):
+        start = parts[name]
+        return np.ascontiguousarray(bytes_[..., start : start + count * np.dtype(dtype).itemsize]).view(dtype)
+
+    unpacked = {}
+    for group, planes, factors in zip("yc", (1, 2), spec.samplings, strict=False):
         high, wide = padded_size(size, factors)
-        batch = planes.shape[:-2]
-        rows = np.moveaxis(
-            blocks(planes.reshape((*batch, high // 8, wide // 8, 64 if planes.dtype != np.uint8 else 8))), -2, -3
-        )
-        return rows.reshape((*batch, high, wide))
-
-    def transposed(blocks):
-        return blocks.reshape((*blocks.shape[:-1], 8, 8)).swapaxes(-1, -2)
-
-    def of_bits(blocks):
-        return np.unpackbits(blocks[..., None], axis=-1, bitorder="little").astype(bool)
-
-    def unpack(spec, residuals):
-        u = [x for x in residuals if x.dtype != np.uint8]
-        unpacked = [in_place(transposed, x, factors) for x, factors in zip(u, spec.samplings, strict=False)]
-        for inside in residuals[len(u) : len(u) + 1]:
-            rows = inside.reshape((*inside.shape[:-2], size[0], (size[1] + 7) // 8))
-            unpacked.append(np.unpackbits(rows, axis=-1, bitorder="little")[..., : size[1]].astype(bool))
-        in_range = zip(residuals[len(u) + 1 :], spec.samplings, strict=False)
-        return (*unpacked, *[in_place(of_bits, x, factors) for x, factors in in_range])
-
-    return unpack
+        blocks = (*batch, planes, high // 8, wide // 8)
+        if f"u_{group}" in parts:
+            u = part(f"u_{group}", planes * high * wide, dtype).reshape((*blocks, 8, 8))
+            unpacked[f"u_{group}"] = in_place(u.swapaxes(-1, -2))
+        if f"in_range_{group}" in parts:
+            bits = part(f"in_range_{group}", planes * high * wide // 8)
+            unpacked[f"in_range_{group}"] = in_place(of_bits(bits.reshape((*blocks, 8))))
+    if "inside" in parts:
+        height, pitch = size[0], (size[1] + 7) // 8
+        rows = part("inside", channels * height * pitch).reshape((*batch, channels, height, pitch))
+        unpacked["inside"] = np.unpackbits(rows, axis=-1, bitorder="little")[..., : size[1]].astype(bool)
+    order = ("u_y", "u_c", "inside", "in_range_y", "in_range_c")
+    return tuple([unpacked[name] for name in order if name in unpacked])

@@ -14,7 +14,7 @@ from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
 from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.kernels.library import load
 from pyjpegdiff.operations import OPERATIONS
-from tests.backends.cpu_residuals import unpacker
+from tests.backends.cpu_residuals import unpack
 from tests.samples import MODES, photo_like, problem, spec_of
 
 pytestmark = pytest.mark.skipif(load() is None, reason="the compiled library is not there")
@@ -39,7 +39,7 @@ def viewed(name, x):
 def everything(case, inputs, cotangents):
     """Outputs, residuals and cotangents."""
     outputs, residuals = case.forward(BACKEND, inputs=inputs)
-    unpacked = unpacker(case.size)(case.plan.spec, residuals)
+    unpacked = unpack(case, residuals)
     return (*outputs, *unpacked, *case.vjp(BACKEND, residuals, cotangents, inputs=inputs))
 
 

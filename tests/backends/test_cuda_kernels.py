@@ -22,8 +22,8 @@ from tests.photos import photo, pillow
 from tests.samples import MODES, SAMPLINGS, default_parameters, photo_like, problem, spec_of
 
 
-def unpacked(spec, residuals):
-    return cuda_kernels._unpacked(np_, spec, residuals)
+def unpacked(case, residuals):
+    return cuda_kernels._unpacked(np_, case.plan.spec, residuals)
 
 
 @given(
@@ -41,7 +41,7 @@ def test_kernels_make_the_whole(operation, mode, sampling, batch_shape, seed, ro
         rng, operation, mode, sampling, batch_shape, (height, width), rounding=rounding, flooring="identity"
     )
     backend = EmulatedKernels(Emulator(descending))
-    assert_same(case, backend, needs, rng, unpacked if operation is CODE else lambda spec, residuals: residuals)
+    assert_same(case, backend, needs, rng, unpacked if operation is CODE else lambda case, residuals: residuals)
     # Encode and decode are left to the array API.
     assert ("upsample_convert" in backend.launched) == (operation is CODE and case.inputs[0].size > 0)
 
@@ -71,7 +71,7 @@ def test_step_sizes_and_their_cotangents(mode, flooring, gray, batch_shape, seed
     again, packed = backend.forward(CODE, case.plan, case.size, np_, case.inputs, case.all_needed)
     u = residuals[: len(spec.samplings)]
     assume(spec.libjpeg or all(np.abs(a - np.floor(a) - 0.5).min(initial=1) > 1e-9 for a in u))
-    for a, b in zip((*again, *unpacked(spec, packed)[: len(u)]), (*outputs, *u), strict=True):
+    for a, b in zip((*again, *unpacked(case, packed)[: len(u)]), (*outputs, *u), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=0 if spec.libjpeg else 1e-9)
     needs = (False, True, *(True for _ in tables), *(False for _ in case.inputs[2 + len(tables) :]))
     g = case.cotangents(rng, outputs)
@@ -101,7 +101,7 @@ def test_libjpeg_arithmetic_in_float32_to_the_bit(sampling):
     (again,), packed = case.forward(EmulatedKernels(), needs)
     assert again.dtype == np.float32
     np.testing.assert_array_equal(again, coded)
-    for a, b in zip(unpacked(spec, packed), residuals, strict=True):
+    for a, b in zip(unpacked(case, packed), residuals, strict=True):
         np.testing.assert_array_equal(a, b)
     names = {factors: name for name, factors in SAMPLINGS.items() if name != "4:4:0"}
     if sampling in names:
@@ -134,7 +134,7 @@ def test_in_float32_only_what_is_next_to_a_tie_or_a_bound_differs(hard, flags):
     # At residuals that are the same, the VJP has neither ties nor bounds: float32's 2^-24, times the DCT's 64 products
     # twice and the cotangents' size of a few, is below 1e-4.
     same = case.vjp(backend, packed, cotangent, needs)
-    want = case.vjp("array_api", unpacked(spec, packed), cotangent, needs)
+    want = case.vjp("array_api", unpacked(case, packed), cotangent, needs)
     np.testing.assert_allclose(same[0], want[0], rtol=0, atol=1e-4)
     # Sums of 2^16 / 64 terms of either sign, of a few units each.
     for a, b in zip(same[2:4], want[2:4], strict=True):

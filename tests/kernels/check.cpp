@@ -45,22 +45,19 @@ struct Bytes {
 
 struct Case {
     Call call = {};
-    Bytes image, result, cotangent, g_image, operands, sums, inside, u[2], in_range[2], blocks[3], parameters[5];
-    Bytes cotangents[5];
+    Bytes image, result, cotangent, g_image, parameters, g_parameters, operands, sums, residuals;
     size_t number = 4;
 
     static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+    void set_number(Bytes& bytes, size_t index, double x) {
+        const float y = float(x);
+        std::memcpy(bytes.memory.get() + number * index, number == 8 ? (const void*)&x : (const void*)&y, number);
+    }
     void fill_numbers(Bytes& bytes, double low, double high, bool whole) {
         for (size_t i = 0; i < bytes.size / number; ++i) {
-            double x = uniform(low, high);
-            if (whole) x = std::round(x);
-            if (number == 8)
-                std::memcpy(bytes.memory.get() + 8 * i, &x, 8);
-            else {
-                const float y = float(x);
-                std::memcpy(bytes.memory.get() + 4 * i, &y, 4);
-            }
+            const double x = uniform(low, high);
+            set_number(bytes, i, whole ? std::round(x) : x);
         }
     }
 
@@ -71,10 +68,40 @@ struct Case {
         return {data, kind, c * h * w * b, h * w * b, w * b, b};
     }
 
-    void parameter(Operand& to, Operand& g, int index, int count, double low, double high) {
-        to = {parameters[index].make(count * number), 0};
-        fill_numbers(parameters[index], low, high, false);
-        g = {cotangents[index].make(count * number), 0};
+    // Quality, tables, and the matrix and offset of color.
+    void fill_parameters() {
+        const size_t tables = call.channels == 3 ? 128 : 64, count = 1 + tables + (call.channels == 3 ? 12 : 0);
+        const double jfif[9] = {0.299, 0.587, 0.114, -0.168736, -0.331264, 0.5, 0.5, -0.418688, -0.081312};
+        call.parameters_stride = pick(0, 1) ? int64_t(count) : 0;
+        const size_t sets = call.parameters_stride ? size_t(call.samples) : 1;
+        call.parameters = parameters.make(sets * count * number);
+        call.g_parameters = g_parameters.make(sets * count * number);
+        for (size_t i = 0; i < sets * count; ++i) {
+            const size_t place = i % count, color = place - 1 - tables;
+            const double x = place == 0       ? uniform(20, 90)
+                             : place <= tables ? uniform(10, 90)
+                             : color < 9       ? jfif[color]
+                                               : uniform(100, 130);
+            set_number(parameters, i, x);
+        }
+    }
+
+    void make_residuals(bool hard) {
+        int64_t end = 0;
+        for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group) {
+            const int64_t samples = (group ? 2 : 1) * up(up(call.height, group ? call.rows : 1), 8) *
+                                    up(up(call.width, group ? call.columns : 1), 8) * 64;
+            call.u[group] = end;
+            end += samples * int64_t(number);
+            call.in_range[group] = end;
+            if (hard) end += samples / 8;
+        }
+        call.inside = end;
+        end += call.channels * call.height * up(call.width, 8);
+        call.residuals_stride = up(end, 8) * 8;
+        call.residuals = residuals.make(size_t(call.samples * call.residuals_stride));
+        call.has_u = call.has_inside = 1;
+        call.has_in_range = hard;
     }
 
     Case(int arithmetic, bool is_double, bool bytes_of_image, int rounding) {
@@ -105,30 +132,13 @@ struct Case {
         call.cotangent = pixels(cotangent, pick(0, 1), kind, number);
         fill_numbers(cotangent, -1, 1, false);
         call.g_image = pixels(g_image, pick(0, 1), kind, number);
-        parameter(call.quality, call.g_quality, 0, 1, 20, 90);
-        parameter(call.table[0], call.g_table[0], 1, 64, 10, 90);
-        if (call.channels == 3) {
-            parameter(call.table[1], call.g_table[1], 2, 64, 10, 90);
-            parameter(call.matrix, call.g_matrix, 3, 9, 0, 1);
-            const double jfif[9] = {0.299, 0.587, 0.114, -0.168736, -0.331264, 0.5, 0.5, -0.418688, -0.081312};
-            for (int i = 0; i < 9; ++i) {
-                const float x = float(jfif[i]);
-                std::memcpy(parameters[3].memory.get() + i * number, number == 8 ? (void*)&jfif[i] : (void*)&x, number);
-            }
-            parameter(call.offset, call.g_offset, 4, 3, 100, 130);
-        }
+        fill_parameters();
         call.needs_image = call.needs_steps = 1;
         call.needs_color = call.channels == 3;
-        call.operands = operands.make(size_t(pyjpegdiff_operands_size(&call)));
+        const int64_t sets = call.parameters_stride ? call.samples : 1;
+        call.operands = operands.make(size_t(sets * pyjpegdiff_operands_size(&call)));
         call.sums = sums.make(size_t(call.samples * pyjpegdiff_strips(&call) * pyjpegdiff_sums_size(&call)));
-        for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group) {
-            const int64_t blocks_down = up(up(call.height, group ? call.rows : 1), 8);
-            const int64_t blocks_across = up(up(call.width, group ? call.columns : 1), 8);
-            const size_t count = size_t(call.samples * (group ? 2 : 1) * blocks_down * blocks_across);
-            call.u[group] = u[group].make(count * 64 * number);
-            if (arithmetic != SMOOTH) call.in_range[group] = (uint8_t*)in_range[group].make(count * 8);
-        }
-        call.inside = (uint8_t*)inside.make(size_t(call.samples * call.channels * call.height * up(call.width, 8)));
+        make_residuals(arithmetic != SMOOTH);
     }
 
     // All strips, in `pieces` threads.
@@ -151,9 +161,6 @@ struct Case {
     }
 
     void vjp(int pieces = 1) {
-        std::memset(sums.memory.get(), 0, sums.size);
-        for (auto& g : cotangents)
-            if (g.size) std::memset(g.memory.get(), 0, g.size);
         pyjpegdiff_prepare(&call);
         run(pyjpegdiff_vjp, pieces);
         if (call.needs_color) {
@@ -210,15 +217,15 @@ int main(int count_of_arguments, char** arguments) {
                 pyjpegdiff_use(set);
                 one.forward();
                 one.vjp();
-                Bytes result, g_image, g_table;
+                Bytes result, g_image, g_parameters;
                 result.copy(one.result);
                 g_image.copy(one.g_image);
-                g_table.copy(one.cotangents[1]);
+                g_parameters.copy(one.g_parameters);
                 one.forward(3);
                 one.vjp(3);
                 demand(result.equals(one.result), "threads make a difference to the result");
                 demand(g_image.equals(one.g_image), "threads make a difference to the image's cotangent");
-                demand(g_table.equals(one.cotangents[1]), "threads make a difference to sums");
+                demand(g_parameters.equals(one.g_parameters), "threads make a difference to sums");
                 if (set > 0 && arithmetic == LIBJPEG) {
                     pyjpegdiff_use(0);
                     one.forward();
@@ -236,11 +243,14 @@ int main(int count_of_arguments, char** arguments) {
         const int64_t s = pick(0, int(one.call.samples) - 1), c = pick(0, int(one.call.channels) - 1);
         const int64_t y = pick(0, int(one.call.height) - 1), x = pick(0, int(one.call.width) - 1);
         check_derivative(one, Case::at(one.call.image, s, c, y, x), *Case::at(one.call.g_image, s, c, y, x), 1e-5, "image");
-        const char* const names[5] = {"quality", "table of luma", "table of chroma", "matrix", "offset"};
-        for (int i = 0; i < (one.call.channels == 3 ? 5 : 2); ++i) {
-            const int at = pick(0, int(one.parameters[i].size / 8) - 1);
-            const double g = ((double*)one.cotangents[i].memory.get())[at];
-            check_derivative(one, (double*)one.parameters[i].memory.get() + at, g, 1e-6, names[i]);
+        const size_t count = one.parameters.size / 8, places = one.call.channels == 3 ? 141 : 65;
+        // Of each set: quality, an entry of each table, one of the matrix, one of the offset.
+        for (int first : {0, 1, 65, 129, 138}) {
+            const int last = first == 0 ? 0 : first == 129 ? 137 : first == 138 ? 140 : first + 63;
+            if (size_t(last) >= places) break;
+            const size_t at = size_t(pick(first, last)) + places * size_t(pick(0, int(count / places) - 1));
+            const double g = ((double*)one.g_parameters.memory.get())[at];
+            check_derivative(one, (double*)one.parameters.memory.get() + at, g, 1e-6, "parameter");
         }
         ++calls;
     }

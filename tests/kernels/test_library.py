@@ -29,20 +29,21 @@ def test_structs_are_those_of_the_source(tmp_path):
     if compiler is None:
         pytest.skip("there is no C++ compiler")
     fields = {
-        "samples": "samples", "scale": "scale", "image": "image", "g_image": "g_image", "quality": "quality",
-        "table[1]": "table_c", "g_quality": "g_quality", "g_offset": "g_offset", "steps[1]": "steps_c",
-        "g_steps[1]": "g_steps_c", "operands": "operands", "blocks[2]": "blocks_cr", "g_blocks[0]": "g_blocks_y",
-        "u[1]": "u_c", "inside": "inside", "in_range[1]": "in_range_c", "sums": "sums", "needs_color": "needs_color",
+        "samples": "samples", "scale": "scale", "image": "image", "g_image": "g_image", "parameters": "parameters",
+        "parameters_stride": "parameters_stride", "g_parameters": "g_parameters", "g_steps[1]": "g_steps_c",
+        "operands": "operands", "blocks[2]": "blocks_cr", "g_blocks[0]": "g_blocks_y", "residuals": "residuals",
+        "u[1]": "u_c", "in_range[1]": "in_range_c", "inside": "inside", "has_inside": "has_inside", "sums": "sums",
+        "needs_color": "needs_color",
     }  # fmt: skip
     offsets = "".join(f'std::printf("%zu ", size_t(offsetof(Call, {name})));' for name in fields)
     source = tmp_path / "sizes.cpp"
     source.write_text(
         f'#include <cstddef>\n#include <cstdio>\n#include "{HERE / "cpu" / "call.hpp"}"\nint main() {{ {offsets}'
-        'std::printf("%zu %zu %zu %d %d %d", sizeof(Call), sizeof(Pixels), sizeof(Operand), F64, TANH, TO_COLOR_SUMS);}'
+        'std::printf("%zu %zu %d %d %d", sizeof(Call), sizeof(Pixels), F64, TANH, TO_COLOR_SUMS);}'
     )
     subprocess.run([compiler, "-w", "-std=c++17", source, "-o", tmp_path / "sizes"], check=True)
     said = subprocess.run([tmp_path / "sizes"], capture_output=True, text=True, check=True).stdout
-    structs = (library.Call, library.Pixels, library.Operand)
+    structs = (library.Call, library.Pixels)
     assert list(map(int, said.split())) == [
         *[getattr(library.Call, field).offset for field in fields.values()],
         *[ctypes.sizeof(struct) for struct in structs],

@@ -25,6 +25,7 @@ struct Backward {
     RowReader<T> cotangent, image;
     RowWriter<T> g_image;
     const Operands<T>* operands;
+    Residuals<T> residuals;
     const bool goes_on;  // whether the cotangent of the image before its DCT is needed
     alignas(64) T steps[2][64];
 
@@ -37,6 +38,7 @@ struct Backward {
         for (int64_t index = first; index < last; ++index) {
             const int64_t sample = index / shape.strips, strip = index % shape.strips;
             operands = operands_of<T>(call, sample);
+            residuals = Residuals<T>(call, sample);
             if (call.sink == TO_IMAGE) decoder_vjp(sample, strip, index == first || strip == 0);
             coefficients_vjp(sample, strip);
             if (goes_on) encoder_vjp(sample, strip);
@@ -81,7 +83,7 @@ struct Backward {
             return;
         }
         const int64_t pitch = shape.inside_pitch();
-        const uint8_t* const inside = call.inside + (sample * call.channels * shape.height + from) * pitch;
+        const uint8_t* const inside = residuals.inside + from * pitch;
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             cotangent.read(sample, from, x, n);
@@ -186,9 +188,9 @@ struct Backward {
     }
 
     void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples) {
-        const int64_t offset = shape.u_offset(sample, group, plane, row, 0);
-        const int64_t k_offset = shape.block_offset(sample, group, row);
-        const T* const u = static_cast<const T*>(call.u[group]);
+        const int64_t offset = shape.u_offset(group, plane, row), k_offset = shape.block_offset(sample, group, row);
+        const T* const u = residuals.u[group];
+        const uint8_t* const in_range = residuals.in_range[group];
         const T* const k = static_cast<const T*>(call.blocks[group + plane]);
         T* const g_k = static_cast<T*>(call.g_blocks[group + plane]);
         each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
@@ -198,7 +200,7 @@ struct Backward {
                 u ? u + offset + 64 * column : nullptr,
                 k ? k + k_offset + 64 * column : nullptr,
                 g_k ? g_k + k_offset + 64 * column : nullptr,
-                call.in_range[group] ? call.in_range[group] + offset / 8 + 8 * column : nullptr,
+                in_range ? in_range + offset / 8 + 8 * column : nullptr,
                 call.needs_steps ? steps[group] : nullptr,
             };
             block_vjp<decltype(lanes)>(

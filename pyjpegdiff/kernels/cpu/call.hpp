@@ -18,12 +18,6 @@ struct Pixels {
     int64_t kind, sample, channel, row, column;
 };
 
-// An operand or a cotangent of one, contiguous: `stride` elements from sample to sample, 0 where all share it.
-struct Operand {
-    void* data;
-    int64_t stride;
-};
-
 struct Call {
     int64_t samples, height, width;
     int64_t channels;       // 3, or 1 of gray
@@ -37,27 +31,31 @@ struct Call {
     Pixels image, result;       // of the forward; the VJP reads `image` for gradients of color alone
     Pixels cotangent, g_image;  // of the VJP
 
-    Operand quality, table[2], matrix, offset;            // inputs; of gray the last three are null
-    Operand g_quality, g_table[2], g_matrix, g_offset;    // their cotangents, added to what is there; null: not needed
-    Operand steps[2], g_steps[2];                         // of decode inputs, of encode outputs; and cotangents
-    // One set of operands per sample, or one for all: see operands.hpp. Written by `prepare`.
+    // Parameters of one sample, one after the other, (samples, parameters_stride), or of all where the stride is 0:
+    // quality and tables, of decode the steps instead, and of color the matrix (3, 3) and the offset.
+    const void* parameters;
+    int64_t parameters_stride;
+    void* g_parameters;      // their cotangents, of the same form
+    const void* g_steps[2];  // cotangents of the steps that encode gives: one per set of parameters; null: zeros
+    // One set of operands per set of parameters: see operands.hpp. Written by `prepare`.
     void* operands;
-    int64_t operands_stride;
 
     // Contiguous, (samples, block rows, block columns, 8, 8) of y, cb, cr.
     void* blocks[3];    // quantized: input of decode, output of encode
     void* g_blocks[3];  // their cotangents: output of decode's VJP, input of encode's; an input may be null: zeros
 
-    // Residuals. Null: not kept.
-    // Coefficients in units of their step, block after block, each transposed: (samples, planes, block rows, block
-    // columns, 64).
-    void* u[2];
-    // A bit per pixel that the image's clip left as it is, (samples, channels, height, ceil(width / 8)).
-    uint8_t* inside;
-    // A bit per sample that the clip of decoded planes left as it is: (samples, planes, block rows, block columns, 8).
-    uint8_t* in_range[2];
+    // Residuals: `residuals_stride` bytes of each sample; null: not kept. In them, from their first byte:
+    void* residuals;
+    int64_t residuals_stride;
+    // Coefficients in units of their step, block after block, each transposed: (planes, block rows, block columns, 64).
+    int64_t u[2];
+    // A bit per sample that the clip of decoded planes left as it is: (planes, block rows, block columns, 8).
+    int64_t in_range[2];
+    // A bit per pixel that the image's clip left as it is: (channels, height, ceil(width / 8)).
+    int64_t inside;
+    int64_t has_u, has_in_range, has_inside;
 
-    // Sums over each strip of every sample, SUMS numbers a strip: see operands.hpp. Null: neither steps nor color.
+    // Sums over each strip of every sample: see operands.hpp. Zeroed by `prepare`; null: neither steps nor color.
     void* sums;
     int64_t needs_image, needs_steps, needs_color;  // of the VJP
 };

@@ -73,8 +73,6 @@ Choice choice;
 int64_t pyjpegdiff_call_size() { return sizeof(Call); }
 const char* pyjpegdiff_instruction_sets() { return choice.names; }
 void pyjpegdiff_use(int64_t index) { choice.chosen = choice.tables[index]; }
-int64_t pyjpegdiff_scratch_size(const Call* call) { return choice.chosen->scratch_size(*call); }
-int64_t pyjpegdiff_strips(const Call* call) { return choice.chosen->strips(*call); }
 void pyjpegdiff_forward(const Call* call, int64_t first, int64_t last, void* scratch) {
     choice.chosen->forward(*call, first, last, scratch);
 }

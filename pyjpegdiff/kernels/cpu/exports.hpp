@@ -25,11 +25,10 @@ EXPORT int64_t pyjpegdiff_scratch_size(const Call*);
 // Strips of one sample. Those of a call are numbered through, sample by sample.
 EXPORT int64_t pyjpegdiff_strips(const Call*);
 
-// Fill `operands`; of decode from `steps`, else from quality and tables.
+// Fill `operands` from the parameters, and `sums` with zeros.
 EXPORT void pyjpegdiff_prepare(const Call*);
 // Strips first..last - 1, with scratch memory aligned to 64 bytes.
 EXPORT void pyjpegdiff_forward(const Call*, int64_t first, int64_t last, void* scratch);
 EXPORT void pyjpegdiff_vjp(const Call*, int64_t first, int64_t last, void* scratch);
-// From all sums to the cotangents of parameters (of decode: of steps), which are added to what is there. Encode adds
-// `g_steps`, the cotangents of its own steps, to the sums.
+// From all sums, and of encode the cotangents of its own steps, to those cotangents of parameters that are needed.
 EXPORT void pyjpegdiff_finish(const Call*);

@@ -27,6 +27,7 @@ struct Forward {
     RowWriter<T> result;
     T matrix[9], shift[3], inverse[9], unshift[3];
     const Operands<T>* operands;
+    Residuals<T> residuals;
 
     Forward(const Call& call, void* memory)
         : call(call), shape(call), scratch(shape, memory), image(call.image, call.channels, call.scale),
@@ -37,6 +38,7 @@ struct Forward {
             const int64_t sample = first / shape.strips, start = first % shape.strips;
             const int64_t count = last - first < shape.strips - start ? last - first : shape.strips - start;
             set_operands(sample);
+            residuals = Residuals<T>(call, sample);
             run_sample(sample, start, start + count);
             first += count;
         }
@@ -110,16 +112,16 @@ struct Forward {
     }
 
     void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples, bool halo) {
-        const int64_t offset = shape.u_offset(sample, group, plane, row, 0);
-        const int64_t k_offset = shape.block_offset(sample, group, row);
-        T* const u = static_cast<T*>(call.u[group]);
+        const int64_t offset = shape.u_offset(group, plane, row), k_offset = shape.block_offset(sample, group, row);
+        T* const u = residuals.u[group];
+        uint8_t* const in_range = residuals.in_range[group];
         T* const k = static_cast<T*>(call.blocks[group + plane]);
         const bool reads_u = call.source == FROM_U, keeps = !halo && call.sink != TO_COLOR_SUMS;
         each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
             BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr};
             if (u && (reads_u || keeps)) at.u = u + offset + 64 * column;
             if (k) at.k = k + k_offset + 64 * column;
-            if (keeps && call.in_range[group]) at.in_range = call.in_range[group] + offset / 8 + 8 * column;
+            if (keeps && in_range) at.in_range = in_range + offset / 8 + 8 * column;
             block_forward<decltype(lanes), ARITHMETIC>(at, *operands, group, call.source, call.sink, call.rounding);
         });
     }
@@ -280,8 +282,7 @@ struct Forward {
     }
 
     void write_row(int64_t sample, int64_t y, const T* const (&rows)[3]) {
-        uint8_t* inside = call.inside;
-        if (inside) inside += (sample * call.channels * shape.height + y) * shape.inside_pitch();
+        uint8_t* const inside = residuals.inside ? residuals.inside + y * shape.inside_pitch() : nullptr;
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             result.open(sample, y, x, n);
@@ -325,8 +326,7 @@ struct Forward {
 
     void add_to_sums(int64_t sample, int64_t y, const T* const (&rows)[3]) {
         Sums<T>& sums = static_cast<Sums<T>*>(call.sums)[sample * shape.strips + y / (8 * shape.rows)];
-        const uint8_t* const inside =
-            call.inside + (sample * call.channels * shape.height + y) * shape.inside_pitch();
+        const uint8_t* const inside = residuals.inside + y * shape.inside_pitch();
         V products[9], totals[3];
         for (auto& product : products) product = T(0);
         for (auto& total : totals) total = T(0);

@@ -39,16 +39,9 @@ void vjp(const Call& call, int64_t first, int64_t last, void* scratch) {
         Backward<float>(call, scratch).run(first, last);
 }
 
-int64_t scratch_size(const Call& call) {
-    const Shape shape(call);
-    return (SCRATCH_ROWS * shape.pitch + 2 * Shape::MARGIN) * (call.is_double ? 8 : 4);
-}
-
-int64_t strips(const Call& call) { return Shape(call).strips; }
-
 }  // namespace
 
 #define JOINED(a, b) a##b
 #define TABLE(name) JOINED(pyjpegdiff_kernels_, name)
 extern "C" __attribute__((visibility("hidden"))) const Kernels TABLE(INSTRUCTION_SET);
-extern "C" const Kernels TABLE(INSTRUCTION_SET) = {forward, vjp, scratch_size, strips};
+extern "C" const Kernels TABLE(INSTRUCTION_SET) = {forward, vjp};

@@ -7,6 +7,4 @@
 struct Kernels {
     void (*forward)(const Call&, int64_t first, int64_t last, void* scratch);
     void (*vjp)(const Call&, int64_t first, int64_t last, void* scratch);
-    int64_t (*scratch_size)(const Call&);
-    int64_t (*strips)(const Call&);
 };

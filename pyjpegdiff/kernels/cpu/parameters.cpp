@@ -3,58 +3,72 @@
 // Compiled without contraction of products and sums: a floor must see what NumPy's would.
 
 #include <math.h>
+#include <string.h>
 
 #include "../formulas/color.hpp"
 #include "../formulas/parameters.hpp"
 #include "exports.hpp"
 #include "kernels.hpp"
 #include "operands.hpp"
+#include "shape.hpp"
 
 namespace {
 
+// Where the parameters of a sample are, or their cotangents. Those that there are none of are null.
 template <class T>
-const T* of_sample(const Operand& operand, int64_t sample) {
-    return static_cast<const T*>(operand.data) + sample * operand.stride;
+struct Parameters {
+    T *quality = nullptr, *table[2] = {}, *steps[2] = {}, *matrix = nullptr, *offset = nullptr;
+
+    Parameters(const Call& call, T* first) {
+        if (call.source != FROM_BLOCKS) quality = first++;
+        for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group, first += 64)
+            (quality ? table : steps)[group] = first;
+        if (call.channels == 3) matrix = first, offset = first + 9;
+    }
+};
+
+int64_t sets_of(const Call& call) { return call.parameters_stride ? call.samples : 1; }
+
+template <class T>
+Parameters<const T> parameters_of(const Call& call, int64_t set) {
+    return {call, static_cast<const T*>(call.parameters) + set * call.parameters_stride};
 }
 
 // --- operands -------------------------------------------------------------------------------------------------------
 
 template <class T>
-void prepare_steps(const Call& call, int64_t sample, Operands<T>& to) {
+void prepare_steps(const Call& call, const Parameters<const T>& from, Operands<T>& to) {
     const bool hard = call.arithmetic != SMOOTH, cubic = call.cubic_flooring;
-    for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group) {
-        const T scale = call.quality.data ? scale_of(*of_sample<T>(call.quality, sample), hard, cubic).value : T(0);
+    const T scale = from.quality ? scale_of(*from.quality, hard, cubic).value : T(0);
+    for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group)
         for (int i = 0; i < 64; ++i) {
-            const T step = call.quality.data
-                               ? step_of(of_sample<T>(call.table[group], sample)[i], scale, hard, cubic).value
-                               : of_sample<T>(call.steps[group], sample)[i];
+            const T step = from.quality ? step_of(from.table[group][i], scale, hard, cubic).value : from.steps[group][i];
             const int j = i % 8 * 8 + i / 8;
             to.steps[group][i] = to.transposed[group][j] = step;
             to.reciprocals[group][i] = to.transposed_reciprocals[group][j] = 1 / step;
         }
-    }
 }
 
 template <class T>
-void prepare_color(const Call& call, int64_t sample, Operands<T>& to) {
-    const T *matrix = of_sample<T>(call.matrix, sample), *offset = of_sample<T>(call.offset, sample);
-    for (int i = 0; i < 9; ++i) to.matrix[i] = matrix[i];
-    invert(matrix, to.inverse);
+void prepare_color(const Parameters<const T>& from, Operands<T>& to) {
+    for (int i = 0; i < 9; ++i) to.matrix[i] = from.matrix[i];
+    invert(from.matrix, to.inverse);
     for (int c = 0; c < 3; ++c) {
-        to.shift[c] = offset[c] - T(LEVEL);
+        to.shift[c] = from.offset[c] - T(LEVEL);
         to.unshift[c] = 0;
-        for (int d = 0; d < 3; ++d) to.unshift[c] += to.inverse[3 * c + d] * (T(LEVEL) - offset[d]);
+        for (int d = 0; d < 3; ++d) to.unshift[c] += to.inverse[3 * c + d] * (T(LEVEL) - from.offset[d]);
     }
 }
 
 template <class T>
 void prepare(const Call& call) {
-    const int64_t count = call.operands_stride ? call.samples : 1;
-    for (int64_t sample = 0; sample < count; ++sample) {
-        Operands<T>& to = static_cast<Operands<T>*>(call.operands)[sample];
-        prepare_steps(call, sample, to);
-        if (call.channels == 3) prepare_color(call, sample, to);
+    for (int64_t set = 0; set < sets_of(call); ++set) {
+        const auto from = parameters_of<T>(call, set);
+        Operands<T>& to = static_cast<Operands<T>*>(call.operands)[set];
+        prepare_steps(call, from, to);
+        if (call.channels == 3) prepare_color(from, to);
     }
+    if (call.sums) memset(call.sums, 0, call.samples * Shape(call).strips * sizeof(Sums<T>));
 }
 
 // --- cotangents -----------------------------------------------------------------------------------------------------
@@ -85,30 +99,26 @@ void total_of(const Call& call, int64_t first, int64_t count, Totals& totals) {
 }
 
 template <class T>
-void add_to(const Operand& operand, int64_t sample, int64_t index, double value) {
-    if (operand.data) static_cast<T*>(operand.data)[sample * operand.stride + index] += T(value);
-}
-
-template <class T>
-void finish_steps(const Call& call, int64_t sample, const Totals& totals) {
+void finish_steps(
+    const Call& call, int64_t set, const Totals& totals, const Parameters<const T>& at, const Parameters<T>& to) {
     const bool hard = call.arithmetic != SMOOTH, cubic = call.cubic_flooring;
     double g_scale = 0;
     Stepped<T> scale = {};
-    if (call.quality.data) scale = scale_of(*of_sample<T>(call.quality, sample), hard, cubic);
+    if (at.quality) scale = scale_of(*at.quality, hard, cubic);
     for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group)
         for (int i = 0; i < 64; ++i) {
             double g = totals.steps[group][i % 8 * 8 + i / 8];
-            if (!call.quality.data) {
-                add_to<T>(call.g_steps[group], sample, i, g);
+            if (!at.quality) {
+                to.steps[group][i] = T(g);
                 continue;
             }
-            if (call.g_steps[group].data) g += double(of_sample<T>(call.g_steps[group], sample)[i]);
-            const T entry = of_sample<T>(call.table[group], sample)[i];
+            if (call.g_steps[group]) g += double(static_cast<const T*>(call.g_steps[group])[64 * set + i]);
+            const T entry = at.table[group][i];
             g *= double(step_of(entry, scale.value, hard, cubic).derivative);
-            add_to<T>(call.g_table[group], sample, i, g * double(scale.value));
+            to.table[group][i] = T(g * double(scale.value));
             g_scale += g * double(entry);
         }
-    add_to<T>(call.g_quality, sample, 0, g_scale * double(scale.derivative));
+    if (at.quality) *to.quality = T(g_scale * double(scale.derivative));
 }
 
 void multiply(const double (&a)[9], const double (&b)[9], double (&product)[9]) {
@@ -119,35 +129,34 @@ void multiply(const double (&a)[9], const double (&b)[9], double (&product)[9]) 
 }
 
 template <class T>
-void finish_color(const Call& call, int64_t sample, const Totals& totals) {
-    const T *matrix = of_sample<T>(call.matrix, sample), *offset = of_sample<T>(call.offset, sample);
+void finish_color(const Totals& totals, const Parameters<const T>& at, const Parameters<T>& to) {
     double m[9], inverse[9], transposed[9], g_inverse[9], half[9], g_matrix[9];
-    for (int i = 0; i < 9; ++i) m[i] = double(matrix[i]);
+    for (int i = 0; i < 9; ++i) m[i] = double(at.matrix[i]);
     invert(m, inverse);
     for (int i = 0; i < 9; ++i) {
         transposed[i] = inverse[i % 3 * 3 + i / 3];
-        g_inverse[i] = totals.inverse[i] + totals.unshift[i / 3] * (LEVEL - double(offset[i % 3]));
+        g_inverse[i] = totals.inverse[i] + totals.unshift[i / 3] * (LEVEL - double(at.offset[i % 3]));
     }
     multiply(g_inverse, transposed, half);
     multiply(transposed, half, g_matrix);
-    for (int i = 0; i < 9; ++i) add_to<T>(call.g_matrix, sample, i, totals.matrix[i] - g_matrix[i]);
+    for (int i = 0; i < 9; ++i) to.matrix[i] = T(totals.matrix[i] - g_matrix[i]);
     for (int d = 0; d < 3; ++d) {
         double g = totals.shift[d];
         for (int c = 0; c < 3; ++c) g -= inverse[3 * c + d] * totals.unshift[c];
-        add_to<T>(call.g_offset, sample, d, g);
+        to.offset[d] = T(g);
     }
 }
 
 template <class T>
 void finish(const Call& call) {
-    const int64_t strips = pyjpegdiff_strips(&call);
-    const int64_t count = call.operands_stride ? call.samples : 1;
-    const int64_t strips_each = call.operands_stride ? strips : strips * call.samples;
+    const int64_t strips_each = Shape(call).strips * (call.parameters_stride ? 1 : call.samples);
     Totals totals;
-    for (int64_t sample = 0; sample < count; ++sample) {
-        total_of<T>(call, sample * strips_each, strips_each, totals);
-        if (call.needs_steps) finish_steps<T>(call, sample, totals);
-        if (call.needs_color) finish_color<T>(call, sample, totals);
+    for (int64_t set = 0; set < sets_of(call); ++set) {
+        total_of<T>(call, set * strips_each, strips_each, totals);
+        const auto at = parameters_of<T>(call, set);
+        const Parameters<T> to(call, static_cast<T*>(call.g_parameters) + set * call.parameters_stride);
+        if (call.needs_steps) finish_steps(call, set, totals, at, to);
+        if (call.needs_color) finish_color(totals, at, to);
     }
 }
 
@@ -157,6 +166,10 @@ int64_t pyjpegdiff_operands_size(const Call* call) {
     return call->is_double ? sizeof(Operands<double>) : sizeof(Operands<float>);
 }
 int64_t pyjpegdiff_sums_size(const Call* call) { return call->is_double ? sizeof(Sums<double>) : sizeof(Sums<float>); }
+int64_t pyjpegdiff_scratch_size(const Call* call) {
+    return (SCRATCH_ROWS * Shape(*call).pitch + 2 * Shape::MARGIN) * (call->is_double ? 8 : 4);
+}
+int64_t pyjpegdiff_strips(const Call* call) { return Shape(*call).strips; }
 void pyjpegdiff_prepare(const Call* call) {
     if (call->is_double)
         prepare<double>(*call);

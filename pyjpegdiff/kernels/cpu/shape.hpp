@@ -4,7 +4,6 @@
 
 #include "call.hpp"
 #include "operands.hpp"
-#include "simd.hpp"
 
 namespace {
 
@@ -37,8 +36,9 @@ struct Shape {
         const int64_t first = strip * (group ? 1 : rows), most = group ? 1 : rows;
         return high[group] - first < most ? high[group] - first : most;
     }
-    int64_t u_offset(int64_t sample, int group, int64_t plane, int64_t row, int64_t column) const {
-        return (((sample * (group ? 2 : 1) + plane) * high[group] + row) * wide[group] + column) * 64;
+    // Of the residuals of a sample, whose planes are one array.
+    int64_t u_offset(int group, int64_t plane, int64_t row) const {
+        return (plane * high[group] + row) * wide[group] * 64;
     }
     // Blocks of y, cb and cr are arrays of their own.
     int64_t block_offset(int64_t sample, int group, int64_t row) const {
@@ -50,9 +50,26 @@ struct Shape {
 // Those of a sample, or of all.
 template <class T>
 const Operands<T>* operands_of(const Call& call, int64_t sample) {
-    return reinterpret_cast<const Operands<T>*>(
-        static_cast<const char*>(call.operands) + sample * call.operands_stride);
+    return static_cast<const Operands<T>*>(call.operands) + (call.parameters_stride ? sample : 0);
 }
+
+// Where a sample's are. Null: not kept.
+template <class T>
+struct Residuals {
+    T* u[2] = {};
+    uint8_t *in_range[2] = {}, *inside = nullptr;
+
+    Residuals() = default;
+    Residuals(const Call& call, int64_t sample) {
+        if (!call.residuals) return;
+        uint8_t* const first = static_cast<uint8_t*>(call.residuals) + sample * call.residuals_stride;
+        for (int group = 0; group < (call.channels == 3 ? 2 : 1); ++group) {
+            if (call.has_u) u[group] = reinterpret_cast<T*>(first + call.u[group]);
+            if (call.has_in_range) in_range[group] = first + call.in_range[group];
+        }
+        if (call.has_inside) inside = first + call.inside;
+    }
+};
 
 // Rows of scratch memory, in the order in which they are taken.
 constexpr int64_t LUMA_ROWS = 17, CHROMA_ROWS = 9, RING = 4;
