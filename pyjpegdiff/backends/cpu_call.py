@@ -61,17 +61,17 @@ class CpuCall:
     # --- parameters ---------------------------------------------------------------------------------------------------
 
     def take_parameters(self, inputs: Cotangents, sums: bool = False) -> None:
-        """Copy all of them into one array, one set per sample if any has batch axes, and derive the operands."""
+        """Copy all of them into one array, one set per sample if samples differ, and derive the operands."""
         call, frame, count = self.call, self.frame, 1
         parts: list[Any] = [inputs[parameter.position] for parameter in frame.parameters]
-        if any(x.ndim > len(parameter.core) for x, parameter in zip(parts, frame.parameters, strict=True)):
-            count, call.parameters_stride = call.samples, frame.parameters[-1].place.stop
-            self.packed = np.empty((count, call.parameters_stride), self.dtype)
-            for x, parameter in zip(parts, frame.parameters, strict=True):
-                whole = np.broadcast_to(x, (*self.batch_shape, *parameter.core))
-                self.packed[:, parameter.place] = whole.reshape(count, -1)
-        else:
+        if sum([x.size for x in parts]) == frame.parameters_size:
             self.packed = np.concatenate(parts, axis=None, dtype=self.dtype, casting="unsafe")
+        else:
+            count, call.parameters_stride = call.samples, frame.parameters_size
+            self.packed = np.empty((*self.batch_shape, frame.parameters_size), self.dtype)
+            for x, parameter in zip(parts, frame.parameters, strict=True):
+                own_axes = x.shape[: x.ndim - len(parameter.core)]
+                self.packed[..., parameter.place] = x.reshape((*own_axes, -1))
         call.parameters = address(self.packed)
         size = frame.operands_size * count
         self.operands = np.empty(size + (frame.sums_size if sums else 0), _BYTES)
@@ -105,17 +105,19 @@ class CpuCall:
         added = len(self.batch_shape) - (len(shape) - 2)
         return tuple([0 if axis < added else slice(shape[axis - added]) for axis in range(len(self.batch_shape))])
 
-    def finish(self, wanted: Sequence[str]) -> dict[str, NumPyArray]:
-        """From the sums to cotangents of the parameters of these names, one per sample where there are several sets."""
+    def finish(self, inputs: Cotangents, needs: tuple[bool, ...]) -> dict[str, NumPyArray]:
+        """From the sums to cotangents of the parameters that need one, each in its parameter's shape."""
         made = np.empty_like(self.packed)
         self.call.g_parameters = address(made)
         self.library.pyjpegdiff_finish(ctypes.byref(self.call))
-        batch_shape = self.batch_shape if made.ndim == 2 else ()
-        return {
-            parameter.name: made[..., parameter.place].reshape((*batch_shape, *parameter.core))
-            for parameter in self.frame.parameters
-            if parameter.name in wanted
-        }
+        found = {}
+        for parameter in self.frame.parameters:
+            if needs[parameter.position]:
+                g, shape = made[..., parameter.place], inputs[parameter.position].shape  # type: ignore[union-attr]
+                if self.call.parameters_stride:
+                    g = unbroadcast(xp, g.reshape((*self.batch_shape, *parameter.core)), shape)  # type: ignore[assignment]
+                found[parameter.name] = g.reshape(shape)
+        return found
 
     # --- other arrays -------------------------------------------------------------------------------------------------
 

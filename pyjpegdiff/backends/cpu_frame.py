@@ -42,6 +42,8 @@ class Frame(NamedTuple):
     template: bytes
     """The struct without any array."""
     parameters: tuple[Parameter, ...]
+    parameters_size: int
+    """Numbers of a set of them."""
     dtype: np.dtype[Any]
     image_shape: Shape
     """That of a new image in the order of its memory."""
@@ -94,8 +96,9 @@ def frame_of(
     residuals_shape = (*batch_shape, 1, 1, call.residuals_stride // np.dtype(dtype).itemsize)
     library, reference = ready(), ctypes.byref(call)
     strips = call.samples * library.pyjpegdiff_strips(reference)
+    parameters = _parameters(name, gray=channels == 1)
     return Frame(
-        bytes(call), _parameters(name, gray=channels == 1), np.dtype(dtype), image_shape, of_image,
+        bytes(call), parameters, parameters[-1].place.stop, np.dtype(dtype), image_shape, of_image,
         (KIND_OF[of_image], *strides), tuple(blocks[:channels]), residuals_shape, strips,
         library.pyjpegdiff_operands_size(reference), strips * library.pyjpegdiff_sums_size(reference),
         library.pyjpegdiff_scratch_size(reference),

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_numpy_namespace, is_torch_namespace
 
-from pyjpegdiff.arrays import unbroadcast
 from pyjpegdiff.backends import cpu_empty
 from pyjpegdiff.backends.array_api import by_group
 from pyjpegdiff.backends.cpu_call import CpuCall
@@ -106,9 +105,7 @@ class CpuKernels:
                 call.source = FROM_U
             job.run(library.pyjpegdiff_forward)
         if kinds.steps or kinds.color:
-            wanted = [name for name, need in zip(operation.inputs, needs, strict=False) if need]
-            by_name = dict(zip(operation.inputs, inputs, strict=False))
-            found |= {name: unbroadcast(xp, g, by_name[name].shape) for name, g in job.finish(wanted).items()}  # type: ignore[union-attr]
+            found |= job.finish(inputs, needs)
         return operation.cotangents(xp, plan, inputs, needs, found)
 
     def residual_types(self, operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
