@@ -82,6 +82,8 @@ def image_size(shape: Shape, canonical: Shape) -> Size:
 
 def batch_axes(name: str, shape: Shape, core: Shape, batch_shape: Shape) -> Shape:
     """The shape of a parameter, without batch axes of length 1 that are more than the image has."""
+    if shape == core:
+        return shape
     axes = shape[: max(len(shape) - len(core), 0)]
     extra = max(len(axes) - len(batch_shape), 0)
     fits = all(n == 1 for n in axes[:extra]) and all(

