@@ -10,6 +10,7 @@ from pyjpegdiff.arrays import unbroadcast
 from pyjpegdiff.backends import threads
 from pyjpegdiff.backends.cpu_frame import ALIGNMENT, frame_of
 from pyjpegdiff.backends.cpu_pixels import address, address_of_new, pixels_of
+from pyjpegdiff.backends.memory import empty
 from pyjpegdiff.kernels.library import Call, ready
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.operations import Operation
@@ -51,7 +52,7 @@ class CpuCall:
     def new_image(self) -> tuple[NumPyArray, tuple[int, ...]]:
         """A new image of results, which `image` takes, and where it lies."""
         frame = self.frame
-        made = np.empty(frame.image_shape, frame.image_dtype)
+        made = empty(frame.image_shape, frame.image_dtype)
         return made, (address_of_new(made), *frame.image_pixels)
 
     def image(self, made: NumPyArray) -> Any:
@@ -129,9 +130,9 @@ class CpuCall:
         self.held.append(x)
         return address(x)
 
-    def new(self, field: str, shape: Shape, dtype: Any) -> NumPyArray:
-        """A new array that the struct knows by that name."""
-        made = np.empty(shape, dtype)
+    def new(self, field: str, shape: Shape) -> NumPyArray:
+        """A new array of the compute dtype, which the struct knows by that name."""
+        made = empty(shape, self.dtype)
         setattr(self.call, field, address_of_new(made))
         return made
 

@@ -59,13 +59,13 @@ class CpuKernels:
         else:
             call.image = job.pixels(inputs[0])
         if operation.name == "encode":
-            blocks = [job.new(f"blocks_{x}", shape, job.dtype) for x, shape in job.frame.blocks]
+            blocks = [job.new(f"blocks_{x}", shape) for x, shape in job.frame.blocks]
         else:
             made, call.result = job.new_image()
             outputs = (job.image(made),)
         residuals: tuple[Any, ...] = ()
         if any(needs):
-            residuals = (job.new("residuals", job.frame.residuals_shape, job.dtype),)
+            residuals = (job.new("residuals", job.frame.residuals_shape),)
         job.run(library.pyjpegdiff_forward)
         if operation.name == "encode":
             steps = [job.steps(group, shape) for group, shape in enumerate(_steps_shapes(inputs))]
@@ -90,7 +90,7 @@ class CpuKernels:
         if operation.name == "decode":
             _take_blocks(job, inputs)
             if kinds.image:
-                found |= {x: job.new(f"g_blocks_{x}", shape, job.dtype) for x, shape in job.frame.blocks}
+                found |= {x: job.new(f"g_blocks_{x}", shape) for x, shape in job.frame.blocks}
         else:
             if kinds.color and inputs[0] is not None:
                 call.image = job.pixels(inputs[0])

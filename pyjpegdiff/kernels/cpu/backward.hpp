@@ -31,7 +31,7 @@ struct Backward {
 
     Backward(const Call& call, void* memory)
         : call(call), shape(call), scratch(shape, memory), cotangent(call.cotangent, call.channels, 1 / call.scale),
-          image(call.image, call.channels, call.scale), g_image(call.g_image, call.channels),
+          image(call.image, call.channels, call.scale), g_image(call.g_image, call.channels, call.samples * call.channels * call.height * call.width),
           goes_on(call.source == FROM_IMAGE && (call.needs_image || call.needs_color)) {}
 
     void run(int64_t first, int64_t last) {

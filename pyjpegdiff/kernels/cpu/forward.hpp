@@ -31,7 +31,7 @@ struct Forward {
 
     Forward(const Call& call, void* memory)
         : call(call), shape(call), scratch(shape, memory), image(call.image, call.channels, call.scale),
-          cotangent(call.cotangent, call.channels, 1 / call.scale), result(call.result, call.channels) {}
+          cotangent(call.cotangent, call.channels, 1 / call.scale), result(call.result, call.channels, call.samples * call.channels * call.height * call.width) {}
 
     void run(int64_t first, int64_t last) {
         while (first < last) {

@@ -35,6 +35,7 @@ INLINE Mask<T, LANES<T>> first_lanes(int left) {
     return Mask<T, LANES<T>>::of_bits((1 << (left < LANES<T> ? left : LANES<T>)) - 1);
 }
 
+constexpr int64_t LARGE = int64_t(1) << 25;
 constexpr int CHUNK = 256;  // pixels converted at a time: they stay in the fastest cache
 
 INLINE float of_half(uint16_t half) {
@@ -195,20 +196,34 @@ struct RowWriter {
     alignas(64) T buffer[3][CHUNK];
     T* at[3];
     char* to;
-    bool in_place;
+    bool in_place, streams;
+    const bool is_large;  // more than the caches hold
 
-    RowWriter(const Pixels& pixels, int64_t channels) : pixels(pixels), channels(int(channels)) {}
+    RowWriter(const Pixels& pixels, int64_t channels, int64_t count)
+        : pixels(pixels), channels(int(channels)), is_large(STREAMS && count * int64_t(sizeof(T)) >= LARGE) {}
+    ~RowWriter() {
+        if (is_large) end_streams();
+    }
 
     void open(int64_t sample, int64_t y, int64_t x, int n) {
         to = static_cast<char*>(pixels.data) + sample * pixels.sample + y * pixels.row + x * pixels.column;
         in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % LANES<T> == 0 &&
                    (reinterpret_cast<uintptr_t>(to) | uintptr_t(pixels.channel)) % sizeof(T) == 0;
+        streams = is_large && in_place && (reinterpret_cast<uintptr_t>(to) | uintptr_t(pixels.channel)) % LARGEST == 0;
+        in_place = in_place && !streams;
         for (int c = 0; c < channels; ++c)
             at[c] = in_place ? reinterpret_cast<T*>(to + c * pixels.channel) : buffer[c];
     }
 
     void write(int n) {
         if (in_place) return;
+        if (streams) {
+            // Past the caches: a line is not read before it is overwritten.
+            for (int c = 0; c < channels; ++c)
+                for (int i = 0; i < n; i += LANES<T>)
+                    Vec<T>::load(buffer[c] + i).stream(reinterpret_cast<T*>(to + c * pixels.channel) + i);
+            return;
+        }
         if (channels == 3 && pixels.kind == kind_of<T>() && pixels.channel == int64_t(sizeof(T)) &&
             pixels.column == 3 * int64_t(sizeof(T)) && reinterpret_cast<uintptr_t>(to) % sizeof(T) == 0)
             return write_interleaved(buffer, n, to);

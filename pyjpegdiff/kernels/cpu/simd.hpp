@@ -140,6 +140,30 @@ INLINE int native_bits(M mask, Doubles) {
 #endif
 #endif
 
+// Stores past the caches, to addresses that are multiples of a vector's size; `end_streams` makes others see them.
+#if defined(__SSE2__)
+constexpr bool STREAMS = true;
+#if defined(__AVX512F__)
+INLINE void native_stream(float* to, __m512 x) { _mm512_stream_ps(to, x); }
+INLINE void native_stream(double* to, __m512d x) { _mm512_stream_pd(to, x); }
+#endif
+#if defined(__AVX2__)
+INLINE void native_stream(float* to, __m256 x) { _mm256_stream_ps(to, x); }
+INLINE void native_stream(double* to, __m256d x) { _mm256_stream_pd(to, x); }
+#else
+INLINE void native_stream(float* to, __m128 x) { _mm_stream_ps(to, x); }
+INLINE void native_stream(double* to, __m128d x) { _mm_stream_pd(to, x); }
+#endif
+INLINE void end_streams() { _mm_sfence(); }
+#else
+constexpr bool STREAMS = false;
+template <class T, class N>
+INLINE void native_stream(T* to, N x) {
+    memcpy(to, &x, sizeof x);
+}
+INLINE void end_streams() {}
+#endif
+
 // --- lanes that are true --------------------------------------------------------------------------------------------
 
 template <class T, int L, bool NATIVE = IS_NATIVE<T, L>>
@@ -210,6 +234,10 @@ struct Vec {
         low.store(to);
         high.store(to + L / 2);
     }
+    METHOD void stream(T* to) const {
+        low.stream(to);
+        high.stream(to + L / 2);
+    }
 #define OPERATOR(op) \
     friend METHOD Vec operator op(Vec a, Vec b) { return Vec(a.low op b.low, a.high op b.high); }
     OPERATOR(+)
@@ -245,6 +273,7 @@ struct Vec<T, L, true> {
     METHOD Vec(N x) : n(x) {}
     static METHOD Vec load(const T* from) { return Vec(N(*reinterpret_cast<const Unaligned*>(from))); }
     METHOD void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = n; }
+    METHOD void stream(T* to) const { native_stream(to, n); }
 #define OPERATOR(op) \
     friend METHOD Vec operator op(Vec a, Vec b) { return Vec(a.n op b.n); }
     OPERATOR(+)
