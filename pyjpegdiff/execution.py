@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
 from array_api_compat import to_device
 
 from pyjpegdiff import backends, checks
 from pyjpegdiff.arguments import Call, check_cotangent
+from pyjpegdiff.backends.memory import empty
 from pyjpegdiff.operations import COEFFICIENTS, COLOR, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
 from pyjpegdiff.spec import Plan
@@ -64,6 +66,10 @@ def run_with_vjp(
 
 
 def _copy(xp: Namespace, x: Any) -> Array:
+    if isinstance(x, np.ndarray):
+        made = empty(x.shape, x.dtype)
+        made[...] = x
+        return made
     # Of a tensor that needs a gradient, torch's `asarray` makes a copy with a warning.
     copy: Array = x.clone() if hasattr(x, "clone") else xp.asarray(x, copy=True)
     return copy

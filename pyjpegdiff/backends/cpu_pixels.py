@@ -41,7 +41,7 @@ def address(array: np.ndarray[Any, Any]) -> int:
 
 def address_of_new(array: np.ndarray[Any, Any]) -> int:
     """The same of an array in C order that may be written to and is not empty: four times as fast."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
 
 
 def _as_one(lengths: Sequence[int], strides: Sequence[int]) -> int | None:

@@ -1,7 +1,7 @@
 """Memory for arrays that the kernels write: what was freed is used again.
 
 A new array of many megabytes costs more than to compute it: the system fills every page with zeros when it is first
-written to. glibc keeps freed memory of up to 32 MiB once it has seen such an array come and go; larger arrays are kept
+written to. glibc keeps freed memory of up to 32 MiB once it has seen such an array come and go; large arrays are kept
 here.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from pyjpegdiff.types import Shape
 
-LARGE = 32 * 2**20
-"""Bytes from which on glibc hands freed memory back at once."""
+LARGE = 16 * 2**20
+"""Bytes from which on arrays are kept here: those of glibc do not begin where the kernels can write past the caches."""
 MOST_KEPT = 4
 """Pieces: a result, its residuals and a gradient, and one more."""
 
@@ -29,7 +29,7 @@ def have_freed_memory_kept() -> None:
     Until it has, it hands every freed array of a few megabytes back to the system, and each next one costs its page
     faults again: more than half the time of a call. Elsewhere this does nothing.
     """
-    np.empty(LARGE - 2**20, np.uint8)
+    np.empty(31 * 2**20, np.uint8)
 
 
 def empty(shape: Shape, dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:

@@ -35,6 +35,10 @@ template <class V, class T>
 INLINE void store_blocks(const V (&x)[8], T* to) {
     for (int i = 0; i < 8; ++i) store_rows(x[i], to + 8 * i, 64);
 }
+template <class V, class T>
+INLINE void stream_blocks(const V (&x)[8], T* to) {
+    for (int i = 0; i < 8; ++i) stream_rows(x[i], to + 8 * i, 64);
+}
 // By the same 64 factors.
 template <class V, class T>
 INLINE void multiply(V (&x)[8], const T* factors) {
@@ -218,6 +222,7 @@ struct BlockAt {
     int64_t pitch;
     T *u, *k;
     uint8_t* in_range;
+    bool streams;  // whether u is written past the caches
 };
 
 // Samples -> coefficients -> samples, or what of it is asked for.
@@ -237,7 +242,10 @@ INLINE void block_forward(
             V u[8];
             copy(x, u);
             if (LIB) transpose(u);
-            store_blocks(u, at.u);
+            if (at.streams)
+                stream_blocks(u, at.u);
+            else
+                store_blocks(u, at.u);
         }
         quantize(ARITHMETIC, rounding, x);
     } else if (source == FROM_U) {

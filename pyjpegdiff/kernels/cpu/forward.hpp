@@ -117,8 +117,9 @@ struct Forward {
         uint8_t* const in_range = residuals.in_range[group];
         T* const k = static_cast<T*>(call.blocks[group + plane]);
         const bool reads_u = call.source == FROM_U, keeps = !halo && call.sink != TO_COLOR_SUMS;
+        const bool streams = result.is_large && reinterpret_cast<uintptr_t>(u) % LARGEST == 0;
         each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
-            BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr};
+            BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr, streams};
             if (u && (reads_u || keeps)) at.u = u + offset + 64 * column;
             if (k) at.k = k + k_offset + 64 * column;
             if (keeps && in_range) at.in_range = in_range + offset / 8 + 8 * column;

@@ -117,6 +117,54 @@ void read_pixels(const Pixels& pixels, const char* from, int n, T scale, T* to) 
     }
 }
 
+// Three interleaved channels of bytes at once: how many of the pixels it has read, the first ones.
+#if defined(__AVX2__)
+INLINE void store_numbers(__m256i whole, float scale, float* to) {
+    (Vec<float, 8>(_mm256_cvtepi32_ps(whole)) * scale).store(to);
+}
+INLINE void store_numbers(__m256i whole, double scale, double* to) {
+    _mm256_storeu_pd(to, _mm256_cvtepi32_pd(_mm256_castsi256_si128(whole)) * scale);
+    _mm256_storeu_pd(to + 4, _mm256_cvtepi32_pd(_mm256_extracti128_si256(whole, 1)) * scale);
+}
+// Which of 16 bytes a channel takes, in each third of 48; -1 gives zero.
+struct Places {
+    alignas(16) int8_t of[3][3][16];
+
+    constexpr Places() : of() {
+        for (int c = 0; c < 3; ++c)
+            for (int third = 0; third < 3; ++third)
+                for (int i = 0; i < 16; ++i) {
+                    const int place = 3 * i + c - 16 * third;
+                    of[c][third][i] = int8_t(place >= 0 && place < 16 ? place : -1);
+                }
+    }
+};
+constexpr Places PLACES;
+
+template <class T>
+int read_interleaved_bytes(const char* from, int n, T scale, T (&to)[3][CHUNK]) {
+    int done = 0;
+    for (; done + 16 <= n; done += 16) {
+        const __m128i* const at = reinterpret_cast<const __m128i*>(from + 3 * done);
+        const __m128i bytes[3] = {_mm_loadu_si128(at), _mm_loadu_si128(at + 1), _mm_loadu_si128(at + 2)};
+        for (int c = 0; c < 3; ++c) {
+            __m128i own = _mm_setzero_si128();
+            for (int third = 0; third < 3; ++third)
+                own = _mm_or_si128(
+                    own, _mm_shuffle_epi8(bytes[third], *reinterpret_cast<const __m128i*>(PLACES.of[c][third])));
+            store_numbers(_mm256_cvtepu8_epi32(own), scale, to[c] + done);
+            store_numbers(_mm256_cvtepu8_epi32(_mm_srli_si128(own, 8)), scale, to[c] + done + 8);
+        }
+    }
+    return done;
+}
+#else
+template <class T>
+int read_interleaved_bytes(const char*, int, T, T (&)[3][CHUNK]) {
+    return 0;
+}
+#endif
+
 template <class P, class T>
 INLINE void write_strided(const T* from, char* to, int64_t step, int n) {
     for (int i = 0; i < n; ++i) {
@@ -144,13 +192,17 @@ void write_pixels(const Pixels& pixels, const T* from, int n, char* to) {
 
 // Three interleaved channels at once.
 template <class T>
-void write_interleaved(const T (&from)[3][CHUNK], int n, char* to) {
-    T* const out = reinterpret_cast<T*>(to);
+void write_interleaved(const T (&from)[3][CHUNK], int n, T* to) {
     for (int i = 0; i < n; ++i) {
-        out[3 * i] = from[0][i];
-        out[3 * i + 1] = from[1][i];
-        out[3 * i + 2] = from[2][i];
+        to[3 * i] = from[0][i];
+        to[3 * i + 1] = from[1][i];
+        to[3 * i + 2] = from[2][i];
     }
+}
+// Past the caches: a line is not read before it is overwritten.
+template <class T>
+void stream(const T* from, int count, T* to) {
+    for (int i = 0; i < count; i += LANES<T>) Vec<T>::load(from + i).stream(to + i);
 }
 
 template <class T>
@@ -176,12 +228,14 @@ struct RowReader {
             static_cast<const char*>(pixels.data) + sample * pixels.sample + y * pixels.row + x * pixels.column;
         const bool in_place = pixels.kind == kind_of<T>() && pixels.column == int64_t(sizeof(T)) && n % LANES<T> == 0 &&
                               scale == 1 && (reinterpret_cast<uintptr_t>(from) | uintptr_t(pixels.channel)) % sizeof(T) == 0;
+        const bool interleaved = pixels.kind == U8 && channels == 3 && pixels.channel == 1 && pixels.column == 3;
+        const int done = interleaved ? read_interleaved_bytes(from, n, scale, buffer) : 0;
         for (int c = 0; c < channels; ++c) {
             if (in_place) {
                 at[c] = reinterpret_cast<const T*>(from + c * pixels.channel);
                 continue;
             }
-            read_pixels(pixels, from + c * pixels.channel, n, scale, buffer[c]);
+            read_pixels(pixels, from + c * pixels.channel + done * pixels.column, n - done, scale, buffer[c] + done);
             for (int i = n; i % LANES<T>; ++i) buffer[c][i] = buffer[c][n - 1];
             at[c] = buffer[c];
         }
@@ -218,15 +272,18 @@ struct RowWriter {
     void write(int n) {
         if (in_place) return;
         if (streams) {
-            // Past the caches: a line is not read before it is overwritten.
-            for (int c = 0; c < channels; ++c)
-                for (int i = 0; i < n; i += LANES<T>)
-                    Vec<T>::load(buffer[c] + i).stream(reinterpret_cast<T*>(to + c * pixels.channel) + i);
+            for (int c = 0; c < channels; ++c) stream(buffer[c], n, reinterpret_cast<T*>(to + c * pixels.channel));
             return;
         }
         if (channels == 3 && pixels.kind == kind_of<T>() && pixels.channel == int64_t(sizeof(T)) &&
-            pixels.column == 3 * int64_t(sizeof(T)) && reinterpret_cast<uintptr_t>(to) % sizeof(T) == 0)
-            return write_interleaved(buffer, n, to);
+            pixels.column == 3 * int64_t(sizeof(T)) && reinterpret_cast<uintptr_t>(to) % sizeof(T) == 0) {
+            T* const out = reinterpret_cast<T*>(to);
+            if (!is_large || n % LANES<T> || reinterpret_cast<uintptr_t>(to) % LARGEST)
+                return write_interleaved(buffer, n, out);
+            alignas(64) T all[3 * CHUNK];
+            write_interleaved(buffer, n, all);
+            return stream(all, 3 * n, out);
+        }
         for (int c = 0; c < channels; ++c) write_pixels(pixels, buffer[c], n, to + c * pixels.channel);
     }
 };

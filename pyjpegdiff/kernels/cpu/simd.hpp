@@ -549,6 +549,10 @@ template <class T, bool NATIVE>
 INLINE void store_rows(Vec<T, 8, NATIVE> x, T* to, int) {
     x.store(to);
 }
+template <class T, bool NATIVE>
+INLINE void stream_rows(Vec<T, 8, NATIVE> x, T* to, int) {
+    x.stream(to);
+}
 // The same eight lanes for every block; and back: the sum over blocks.
 template <class T, bool NATIVE>
 INLINE void repeat(Vec<T, 8> once, Vec<T, 8, NATIVE>& x) {
@@ -570,6 +574,10 @@ INLINE void load_rows(const float* from, int apart, Vec<float, 16>& x) {
 INLINE void store_rows(Vec<float, 16> x, float* to, int apart) {
     left(x).store(to);
     right(x).store(to + apart);
+}
+INLINE void stream_rows(Vec<float, 16> x, float* to, int apart) {
+    left(x).stream(to);
+    right(x).stream(to + apart);
 }
 INLINE void repeat(Vec<float, 8> once, Vec<float, 16>& x) { x = _mm512_broadcast_f32x8(once.n); }
 INLINE Vec<float, 8> sum_of_blocks(Vec<float, 16> x) { return left(x) + right(x); }
