@@ -30,8 +30,8 @@ struct Backward {
     alignas(64) T steps[2][64];
 
     Backward(const Call& call, void* memory)
-        : call(call), shape(call), scratch(shape, memory), cotangent(call.cotangent, call.channels, 1 / call.scale),
-          image(call.image, call.channels, call.scale), g_image(call.g_image, call.channels, call.samples * call.channels * call.height * call.width),
+        : call(call), shape(call), scratch(shape, memory), cotangent(call.cotangent, shape, 1 / call.scale),
+          image(call.image, shape, call.scale), g_image(call.g_image, shape),
           goes_on(call.source == FROM_IMAGE && (call.needs_image || call.needs_color)) {}
 
     void run(int64_t first, int64_t last) {
@@ -194,6 +194,7 @@ struct Backward {
         const T* const k = static_cast<const T*>(call.blocks[group + plane]);
         T* const g_k = static_cast<T*>(call.g_blocks[group + plane]);
         each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
+            if (u && image.is_far) prefetch(u + offset + 64 * column + AHEAD, 8 * V::lanes * sizeof(T));
             const BlockVjpAt<T> at = {
                 samples + 8 * column,
                 shape.pitch,

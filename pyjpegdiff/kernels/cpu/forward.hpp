@@ -30,8 +30,8 @@ struct Forward {
     Residuals<T> residuals;
 
     Forward(const Call& call, void* memory)
-        : call(call), shape(call), scratch(shape, memory), image(call.image, call.channels, call.scale),
-          cotangent(call.cotangent, call.channels, 1 / call.scale), result(call.result, call.channels, call.samples * call.channels * call.height * call.width) {}
+        : call(call), shape(call), scratch(shape, memory), image(call.image, shape, call.scale),
+          cotangent(call.cotangent, shape, 1 / call.scale), result(call.result, shape) {}
 
     void run(int64_t first, int64_t last) {
         while (first < last) {
@@ -121,6 +121,7 @@ struct Forward {
         each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
             BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr, streams};
             if (u && (reads_u || keeps)) at.u = u + offset + 64 * column;
+            if (reads_u && image.is_far) prefetch(at.u + AHEAD, 8 * V::lanes * sizeof(T));
             if (k) at.k = k + k_offset + 64 * column;
             if (keeps && in_range) at.in_range = in_range + offset / 8 + 8 * column;
             block_forward<decltype(lanes), ARITHMETIC>(at, *operands, group, call.source, call.sink, call.rounding);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "call.hpp"
+#include "shape.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -35,7 +36,9 @@ INLINE Mask<T, LANES<T>> first_lanes(int left) {
     return Mask<T, LANES<T>>::of_bits((1 << (left < LANES<T> ? left : LANES<T>)) - 1);
 }
 
-constexpr int64_t LARGE = int64_t(1) << 25;
+// Numbers of an image that lies beyond the fast caches, and of one that lies beyond all of them.
+constexpr int64_t FAR = int64_t(1) << 21, LARGE = int64_t(1) << 23;
+
 constexpr int CHUNK = 256;  // pixels converted at a time: they stay in the fastest cache
 
 INLINE float of_half(uint16_t half) {
@@ -205,6 +208,11 @@ void stream(const T* from, int count, T* to) {
     for (int i = 0; i < count; i += LANES<T>) Vec<T>::load(from + i).stream(to + i);
 }
 
+// What will be read soon: the processor itself does not look beyond a page.
+INLINE void prefetch(const void* from, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
+}
+
 template <class T>
 constexpr int64_t kind_of() {
     return sizeof(T) == 4 ? F32 : F64;
@@ -217,11 +225,12 @@ struct RowReader {
     const Pixels& pixels;
     int channels;
     T scale;
+    const bool is_far;
     alignas(64) T buffer[3][CHUNK];
     const T* at[3];
 
-    RowReader(const Pixels& pixels, int64_t channels, double scale)
-        : pixels(pixels), channels(int(channels)), scale(T(scale)) {}
+    RowReader(const Pixels& pixels, const Shape& shape, double scale)
+        : pixels(pixels), channels(shape.channels()), scale(T(scale)), is_far(shape.numbers >= FAR) {}
 
     void read(int64_t sample, int64_t y, int64_t x, int n) {
         const char* from =
@@ -231,6 +240,8 @@ struct RowReader {
         const bool interleaved = pixels.kind == U8 && channels == 3 && pixels.channel == 1 && pixels.column == 3;
         const int done = interleaved ? read_interleaved_bytes(from, n, scale, buffer) : 0;
         for (int c = 0; c < channels; ++c) {
+            if (is_far && (c == 0 || pixels.channel > pixels.column))
+                prefetch(from + c * pixels.channel + CHUNK * pixels.column, n * pixels.column);
             if (in_place) {
                 at[c] = reinterpret_cast<const T*>(from + c * pixels.channel);
                 continue;
@@ -251,10 +262,10 @@ struct RowWriter {
     T* at[3];
     char* to;
     bool in_place, streams;
-    const bool is_large;  // more than the caches hold
+    const bool is_large;
 
-    RowWriter(const Pixels& pixels, int64_t channels, int64_t count)
-        : pixels(pixels), channels(int(channels)), is_large(STREAMS && count * int64_t(sizeof(T)) >= LARGE) {}
+    RowWriter(const Pixels& pixels, const Shape& shape)
+        : pixels(pixels), channels(shape.channels()), is_large(STREAMS && shape.numbers >= LARGE) {}
     ~RowWriter() {
         if (is_large) end_streams();
     }

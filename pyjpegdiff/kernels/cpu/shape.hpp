@@ -13,6 +13,7 @@ struct Shape {
     int64_t height, width, groups, rows, columns, strips;
     int64_t extent_rows[2], extent_columns[2];  // in samples of luma and chroma
     int64_t high[2], wide[2];                   // in blocks
+    int64_t numbers;                            // of the images of all samples
     int64_t pitch;                              // numbers from row to row of every plane in scratch memory
     bool triangle;  // whether libjpeg filters: where columns are doubled it repeats planes of one or two columns
 
@@ -25,10 +26,13 @@ struct Shape {
             high[group] = ceil_div(extent_rows[group], 8);
             wide[group] = ceil_div(extent_columns[group], 8);
         }
+        numbers = call.samples * call.channels * height * width;
         const int64_t luma = 8 * wide[0], chroma = 8 * columns * wide[1];
         pitch = MARGIN + ceil_div(luma > chroma ? luma : chroma, MARGIN) * MARGIN + MARGIN;
         triangle = columns == 1 || extent_columns[1] > 2;
     }
+
+    int channels() const { return groups == 2 ? 3 : 1; }
 
     static constexpr int64_t MARGIN = 16;  // before and after a row: as many as vectors have lanes at most
 
@@ -70,6 +74,9 @@ struct Residuals {
         if (call.has_inside) inside = first + call.inside;
     }
 };
+
+// How many coefficients ahead residuals are fetched.
+constexpr int64_t AHEAD = 1024;
 
 // Rows of scratch memory, in the order in which they are taken.
 constexpr int64_t LUMA_ROWS = 17, CHROMA_ROWS = 9, RING = 4;
