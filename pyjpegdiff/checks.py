@@ -123,7 +123,8 @@ def data_range(value: object) -> float:
     if value is None:
         return 255.0
     white = number("data_range", value, "an int, a float or None")
-    if not (math.isfinite(white) and white > 0 and math.isfinite(255 / white)):
+    # Not `math.isfinite`: to a compiler for sizes that vary, the float that a module keeps varies, too.
+    if not (0 < white < math.inf and 255 / white < math.inf):
         raise ValueError(f"data_range must be positive and finite, got {white}")
     return white
 

@@ -1,4 +1,4 @@
-"""PyTorch: the functions of `pyjpegdiff` under autograd, and `DiffJPEGCoding`, the same as an ``nn.Module``.
+"""PyTorch: the functions of `pyjpegdiff` under autograd, the same as an ``nn.Module``, and random JPEG for training.
 
 Signatures of `diff_jpeg_coding` and `DiffJPEGCoding` start with those of the published method. Tensors are computed by
 the same code as NumPy arrays. Supported are any device, ``torch.compile`` (``fullgraph=True``, images of any size),
@@ -28,6 +28,7 @@ from pyjpegdiff import arguments, backends, execution
 from pyjpegdiff.adapters._torch_constants import constant_of_call, torch_namespace
 from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, EagerForward, Forward, backward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_plans import encode_plan
+from pyjpegdiff.adapters._torch_random import Drawn, RandomJPEG
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
@@ -37,6 +38,8 @@ from pyjpegdiff.types import Rounding, Size
 __all__ = [
     "Coefficients",
     "DiffJPEGCoding",
+    "Drawn",
+    "RandomJPEG",
     "diff_jpeg_coding",
     "diff_jpeg_coding_vjp",
     "jpeg_decode",
