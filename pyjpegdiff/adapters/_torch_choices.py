@@ -72,7 +72,10 @@ def normalization(
     if mean is None and std is None:
         return None, None, checks.data_range(data_range)
     white = checks.data_range(1 if data_range is None else data_range)
-    means, deviations = _per_channel("mean", 0.0 if mean is None else mean), _per_channel("std", 1 if std is None else std)
+    means, deviations = (
+        _per_channel("mean", 0.0 if mean is None else mean),
+        _per_channel("std", 1 if std is None else std),
+    )
     if not all(deviation > 0 for deviation in deviations):
         raise ValueError(f"std must be positive, got {std!r}")
     # A gray level of neither black nor white; beyond, mean and data_range are of different units.

@@ -190,7 +190,7 @@ class RandomJPEG(nn.Module):
         # A compiler takes no `generator` beside symbolic sizes, be it None.
         options = {} if self.generator is None else {"generator": self.generator}
         numbers = torch.rand(2, *shape, device=device, **options)
-        of_quality, of_application = [n.expand(*batch_shape) for n in numbers.unbind()]
+        of_quality, of_application = [n.expand(tuple(batch_shape)) for n in numbers.unbind()]
         lowest, highest = self._range()
         # At most 1 - 2^-24 times a number of up to 100 is less than that number in float32, too.
         quality = lowest + (of_quality.to(lowest.device) * (highest - lowest + 1)).floor()

@@ -1,11 +1,33 @@
-"""A batch of images as tensors."""
+"""A batch of images as tensors, and torchvision beside whatever torch there is."""
+
+import importlib.util
 
 import pytest
 
 from tests.adapters import tensors
+
+_declared = []
 
 
 @pytest.fixture
 def image():
     """Two images in float64."""
     return tensors.images()
+
+
+@pytest.fixture(scope="session")
+def torchvision():
+    """The library, with its transforms."""
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        # One built for CUDA has no operators beside a torch without. Its transforms need no more than their schemas.
+        assert "torchvision::nms" in str(error)
+        library = tensors.torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(library)  # which takes its schemas along when it goes
+    importlib.import_module("torchvision.transforms.v2")
+    return importlib.import_module("torchvision")
