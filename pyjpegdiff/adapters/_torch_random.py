@@ -188,7 +188,7 @@ class RandomJPEG(nn.Module):
     def _draw(self, batch_shape: Sequence[int], device: torch.device) -> Drawn:
         shape = [1] * len(batch_shape) if self.same_on_batch else batch_shape
         # A compiler takes no `generator` beside symbolic sizes, be it None.
-        options = {} if self.generator is None else {"generator": self.generator}
+        options: dict[str, Any] = {} if self.generator is None else {"generator": self.generator}
         numbers = torch.rand(2, *shape, device=device, **options)
         of_quality, of_application = [n.expand(tuple(batch_shape)) for n in numbers.unbind()]
         lowest, highest = self._range()

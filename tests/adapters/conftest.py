@@ -22,9 +22,8 @@ def torchvision():
         pytest.skip("torchvision is not installed")
     try:
         importlib.import_module("torchvision")
-    except RuntimeError as error:
+    except RuntimeError:
         # One built for CUDA has no operators beside a torch without. Its transforms need no more than their schemas.
-        assert "torchvision::nms" in str(error)
         library = tensors.torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -103,18 +103,18 @@ def test_compose_compiles_without_graph_breaks(v2):
 
 
 @pytest.fixture
-def K():
+def augmentation():
     pytest.importorskip("kornia", exc_type=ImportError)
     import kornia.augmentation
 
     return kornia.augmentation
 
 
-def test_augmentation_sequential_with_masks_and_boxes(K):
+def test_augmentation_sequential_with_masks_and_boxes(augmentation):
     images = torch.rand(2, 3, 24, 40, requires_grad=True)
     masks, boxes = torch.rand(2, 1, 24, 40), torch.tensor([[[2.0, 3, 20, 19]]] * 2)
-    steps = K.AugmentationSequential(
-        K.RandomHorizontalFlip(p=1),
+    steps = augmentation.AugmentationSequential(
+        augmentation.RandomHorizontalFlip(p=1),
         RandomJPEG(40, p=1, data_range=1),
         data_keys=["input", "mask", "bbox_xyxy", "class"],
     )
@@ -128,12 +128,14 @@ def test_augmentation_sequential_with_masks_and_boxes(K):
     assert torch.equal(got, want)
 
 
-def test_augmentation_sequential_draws_for_each_image(K):
+def test_augmentation_sequential_draws_for_each_image(augmentation):
     torch.manual_seed(0)
     images = torch.rand(1, 3, 24, 40).repeat(8, 1, 1, 1)
-    steps = K.AugmentationSequential(RandomJPEG((5, 95), p=1, data_range=1), K.RandomVerticalFlip(p=0))
+    steps = augmentation.AugmentationSequential(
+        RandomJPEG((5, 95), p=1, data_range=1), augmentation.RandomVerticalFlip(p=0)
+    )
     assert len({round(float(x.square().sum()), 3) for x in steps(images)}) > 5
-    one_of = K.AugmentationSequential(torch.nn.Identity(), RandomJPEG(40, p=1, data_range=1), random_apply=1)
+    one_of = augmentation.AugmentationSequential(torch.nn.Identity(), RandomJPEG(40, p=1, data_range=1), random_apply=1)
     coded = codec(images, data_range=1)
     results = [one_of(images) for _ in range(20)]
     assert all(torch.equal(x, coded) or torch.equal(x, images) for x in results)

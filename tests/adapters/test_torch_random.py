@@ -30,7 +30,7 @@ def drawn_of(quality, applied, subsampling="4:2:0"):
 # --- what is drawn ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lowest, highest", [(1, 3), (30, 95), (1, 100), (100, 100)])
+@pytest.mark.parametrize(("lowest", "highest"), [(1, 3), (30, 95), (1, 100), (100, 100)])
 def test_qualities_are_whole_ends_included_and_equally_likely(lowest, highest):
     count, kinds = 100_000, highest - lowest + 1
     quality = RandomJPEG((lowest, highest), generator=seeded()).draw((count,)).quality
