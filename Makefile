@@ -96,7 +96,7 @@ build/node_modules:
 	touch $@
 
 .venv/test.stamp: .venv/python.stamp pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[test,torch,lint]'
+	$(INSTALL) --editable '.[test-torch,lint]'
 	touch $@
 
 .venv/docs.stamp: .venv/python.stamp pyproject.toml constraints.txt

@@ -71,6 +71,9 @@ class RandomJPEG(nn.Module):
     graph break before this module, or the caller draws outside, ``jpeg(images, drawn=jpeg.draw(images.shape[:-3]))``.
     Compiled code compresses all images and then selects; otherwise only those to be compressed cost time.
 
+    ``torch.utils.checkpoint`` runs a step twice, and repeats only what torch's own generator draws. With a generator or
+    a schedule, draw outside of what is checkpointed, or the gradient is that of another quality.
+
     Examples
     --------
     >>> import torch

@@ -7,9 +7,10 @@ gradients, autocast, checkpointing, and workers of a ``DataLoader``. Second deri
 of ``vmap(grad)``, ``torch.jit.trace`` and ``torch.jit.script`` raise.
 
 In a training loop: half-precision images are computed in float32 and returned in their dtype, uint8 images are returned
-as float32. Images of 0..1 need ``data_range=1``, and no warning tells; images that were normalized by mean and standard
-deviation must be converted back first. Quality is a number, or a tensor with one per sample; under ``torch.compile``
-give a tensor, since each new Python number is compiled again. Results are contiguous in the image's axis order.
+as float32. Images of 0..1 need ``data_range=1``, and no warning tells. `RandomJPEG` draws qualities, and takes images
+that were normalized by mean and standard deviation; all else needs them converted back first. Quality is a number, or a
+tensor with one per sample; under ``torch.compile`` give a tensor, since each new Python number is compiled again.
+Results are contiguous in the image's axis order.
 One compilation serves images of all sizes. For `jpeg_encode` and `jpeg_decode`, sides of 16 pixels or less may need
 another one, since compilers treat axes of length 1 separately.
 
