@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from pyjpegdiff import arguments, checks
 from pyjpegdiff.adapters import _torch_choices as choices
 from pyjpegdiff.adapters._torch_constants import constant_of_call, torch_namespace
+from pyjpegdiff.layout import Layout
 from pyjpegdiff.types import Rounding
 
 
@@ -214,9 +215,12 @@ class RandomJPEG(nn.Module):
     # --- what was drawn, done -----------------------------------------------------------------------------------------
 
     def _batch_shape(self, image: Tensor) -> Sequence[int]:
-        _, channels = checks.channels(tuple(image.shape), self.channel_axis)
+        shape = tuple(image.shape)
+        channel_axis, channels = checks.channels(shape, self.channel_axis)
+        canonical = Layout(channel_axis).canonical_shape(shape)
+        checks.image_size(shape, canonical)
         choices.check_image(image, channels, self.mean, self.std, self.data_range)
-        return image.shape[: -2 if self.channel_axis is None else -3]
+        return canonical[:-3]
 
     def _apply_drawn(self, image: Tensor, batch_shape: Sequence[int], drawn: Drawn) -> Tensor:
         images = image.reshape(-1, *image.shape[len(batch_shape) :])

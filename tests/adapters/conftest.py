@@ -1,9 +1,11 @@
-"""A batch of images as tensors, and torchvision beside whatever torch there is."""
+"""A batch of images as tensors, memory that counts as a device's, and torchvision beside whatever torch there is."""
 
 import importlib.util
 
 import pytest
 
+from pyjpegdiff import arrays
+from pyjpegdiff.backends import cuda_kernels
 from tests.adapters import tensors
 
 _declared = []
@@ -13,6 +15,19 @@ _declared = []
 def image():
     """Two images in float64."""
     return tensors.images()
+
+
+@pytest.fixture
+def remote(monkeypatch):
+    """Have the host's memory count as a device's."""
+    from pyjpegdiff.adapters import _torch_constants
+    from pyjpegdiff.adapters.torch import LIBRARY
+
+    for module in (arrays, _torch_constants, cuda_kernels):
+        monkeypatch.setattr(module, "is_remote", lambda xp, device: xp is LIBRARY.xp)
+    arrays.KEPT.clear()
+    yield
+    arrays.KEPT.clear()
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,7 @@ CALLS = [
     (TypeError, "inputs must hold an image as a tensor, got nothing", {}, ({},), {}),
     (TypeError, "an image must have a floating dtype or uint8, got torch.int64", {}, (IMAGE.long(),), {}),
     (ValueError, "image_rgb must have 3 channels, or 1 of gray", {}, (torch.zeros(2, 8, 8, 3),), {}),
+    (ValueError, "image_rgb must have at least one row and one column", {}, (torch.zeros(2, 3, 0, 8),), {}),
     (ValueError, "a uint8 image has values 0..255", {"data_range": 1}, (IMAGE.byte(),), {}),
     (ValueError, "a uint8 image has values 0..255", {"mean": 0.5, "std": 0.5}, (IMAGE.byte(),), {}),
     (ValueError, "mean must be one number", {"mean": (0.4, 0.5, 0.6)}, (torch.zeros(1, 8, 8),), {}),

@@ -10,9 +10,8 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from pyjpegdiff import arguments, arrays, backends  # noqa: E402
-from pyjpegdiff.adapters import _torch_constants  # noqa: E402
 from pyjpegdiff.adapters.torch import LIBRARY, DiffJPEGCoding, diff_jpeg_coding, diff_jpeg_coding_vjp  # noqa: E402
-from pyjpegdiff.backends import cuda_kernels, use_backend  # noqa: E402
+from pyjpegdiff.backends import use_backend  # noqa: E402
 from pyjpegdiff.operations import CODE  # noqa: E402
 from pyjpegdiff.spec import Spec  # noqa: E402
 from pyjpegdiff.stages import color  # noqa: E402
@@ -32,16 +31,6 @@ def emulated():
     backends.register(backend)
     with use_backend("emulated"):
         yield backend
-
-
-@pytest.fixture
-def remote(monkeypatch):
-    """Have the host's memory count as a device's."""
-    for module in (arrays, _torch_constants, cuda_kernels):
-        monkeypatch.setattr(module, "is_remote", lambda xp, device: xp is LIBRARY.xp)
-    arrays.KEPT.clear()
-    yield
-    arrays.KEPT.clear()
 
 
 def inputs(dtype=torch.float64):

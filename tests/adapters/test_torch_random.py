@@ -339,6 +339,15 @@ def test_the_same_draws_on_every_device(image, device):
     torch.testing.assert_close(other(images.to(device)).cpu(), expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("options", [{"data_range": 2.5}, IMAGENET])
+def test_constants_of_a_device_do_not_break_the_graph(remote, options):
+    jpeg = RandomJPEG(50, p=1, **options)
+    images = torch.rand(2, 3, 17, 19, dtype=torch.float64, generator=seeded())
+    fast = compiled(jpeg, backend="aot_eager", dynamic=True)
+    for part in (images, images[:, :, :9]):
+        torch.testing.assert_close(fast(part), jpeg(part), rtol=1e-9, atol=1e-9)
+
+
 def test_meta_and_fake_tensors():
     """Shapes and dtypes without values, where there is no such device."""
     for jpeg in (RandomJPEG(p=0.5, **IMAGENET), RandomJPEG(torch.tensor([[20.0, 40.0]])).to("meta")):
