@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_dask_array, is_jax_array, to_device
+from array_api_compat import array_namespace, is_array_api_obj, is_jax_array, to_device
 
 from pyjpegdiff import arrays, backends, checks
 from pyjpegdiff.data_range import warn_of_unit_range
@@ -92,9 +92,9 @@ def library_of(name: str, value: Any) -> Library:
 
 
 def _is_without_values(value: Any) -> bool:
-    """Whether something is a Dask array, or one of JAX's tracers."""
+    """Whether something is one of JAX's tracers."""
     if not is_jax_array(value):
-        return is_dask_array(value)
+        return False
     import jax
 
     return isinstance(value, jax.core.Tracer)
@@ -103,8 +103,8 @@ def _is_without_values(value: Any) -> bool:
 def _refuse_without_values(name: str, value: Any) -> None:
     if _is_without_values(value):
         raise NotImplementedError(
-            f"{name} is a {checks.kind(value)}: there is no adapter yet for Dask arrays and for JAX's tracers (inside "
-            "jit, grad, vmap), and without one gradients would silently be wrong. Pass concrete arrays, and use the "
+            f"{name} is a {checks.kind(value)}: there is no adapter yet for JAX's tracers (inside jit, "
+            "grad, vmap), and without one gradients would silently be wrong. Pass concrete arrays, and use the "
             "function that ends in _vjp for gradients"
         )
 

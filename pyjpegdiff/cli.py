@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import pyjpegdiff
 from pyjpegdiff.arguments import SAMPLINGS
+from pyjpegdiff.backends.threads import cpus
 from pyjpegdiff.study.files import UnreadableError, printable, read_image
 from pyjpegdiff.study.measurement import round_trip
 from pyjpegdiff.study.measures import psnr
@@ -238,7 +238,7 @@ def study(
             found = study_files(
                 paths, qualities, out, subsampling=subsampling, arithmetic=arithmetic,
                 quantization_table_y=np.array(settings.luma), quantization_table_c=np.array(settings.chroma),
-                jobs=jobs or cores(), overwrite=overwrite, progress=progress,
+                jobs=jobs or cpus(), overwrite=overwrite, progress=progress,
                 stopping=notice.start,
             )  # fmt: skip
     except (StoppedError, KeyboardInterrupt):
@@ -264,12 +264,6 @@ def study(
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def cores() -> int:
-    """The number of CPU cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def name_of(path: Path) -> str:

@@ -115,8 +115,12 @@ def _count(value: object) -> int:
     return count
 
 
+def cpus() -> int:
+    """The number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _default() -> int:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     most = int(text) if text.isdigit() and int(text) > 0 else MOST
-    return min(cpus, most, MOST)
+    return min(cpus(), most, MOST)
