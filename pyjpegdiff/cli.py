@@ -27,6 +27,8 @@ from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError, write_whole
 Command = TypeVar("Command", bound=Callable[..., Any])
 SOME_LEFT_OUT, WRONG, STOPPED = 1, 2, 130
 MEGAPIXELS = 89
+CONNECTING = 10
+"""Seconds to wait for a scheduler."""
 
 
 class Wrong(click.ClickException):
@@ -135,6 +137,7 @@ Examples:
   pyjpegdiff study photos/ --out study
   pyjpegdiff study a.png b.tif --quality 10,50,90 --out study --jobs 4
   pyjpegdiff study photos/ --quality 50 --tables camera.jpg --out camera
+  pyjpegdiff study /shared/photos --out study --scheduler tcp://10.0.0.1:8786
 {TABLES_HELP}
 Ctrl-C stops after the rows that have been started; the same command continues from there. If DIR holds another study,
 --overwrite is needed. Rows measured with the same settings are used again even then.
@@ -202,6 +205,9 @@ def code(
               help="Folder for tables, figures, the report, and the rows measured so far.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", default=None,
               help="Number of processes; each needs memory for an image.  [default: CPU cores]")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS", default=None,
+              help="Work on the dask.distributed cluster of this scheduler, such as tcp://10.0.0.1:8786, instead of in "
+              "processes here.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another study in DIR.")
 @coding_options(SUBSAMPLINGS)
 def study(
@@ -209,6 +215,7 @@ def study(
     qualities: list[int],
     out: Path,
     jobs: int | None,
+    scheduler: str | None,
     overwrite: bool,
     tables: Tables,
     subsampling: str,
@@ -226,6 +233,8 @@ def study(
     """
     from pyjpegdiff.study.batch import StoppedError, study_files
 
+    if scheduler is not None and jobs is not None:
+        raise click.UsageError("--jobs is for processes here; with --scheduler the cluster's workers do the work.")
     settings = Settings.of(subsampling, arithmetic, *tables)
     Image.MAX_IMAGE_PIXELS = round(max_megapixels * 1e6)
     console = Console(stderr=True)
@@ -234,11 +243,11 @@ def study(
         target=console.print, args=("Stopping after the rows that have been started; Ctrl-C again stops at once.",)
     )
     try:
-        with writing(out), bar(console) as progress:
+        with cluster(scheduler) as client, writing(out), bar(console) as progress:
             found = study_files(
                 paths, qualities, out, subsampling=subsampling, arithmetic=arithmetic,
                 quantization_table_y=np.array(settings.luma), quantization_table_c=np.array(settings.chroma),
-                jobs=jobs or cpus(), overwrite=overwrite, progress=progress,
+                jobs=1 if client else jobs or cpus(), client=client, overwrite=overwrite, progress=progress,
                 stopping=notice.start,
             )  # fmt: skip
     except (StoppedError, KeyboardInterrupt):
@@ -269,6 +278,26 @@ def study(
 def name_of(path: Path) -> str:
     """The path as printable text."""
     return printable(str(path))
+
+
+@contextlib.contextmanager
+def cluster(address: str | None) -> Iterator[Any]:
+    """The client of a scheduler, or None without an address."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise Wrong(
+            f'{error.name}, which --scheduler needs, is not installed; run: pip install "pyjpegdiff[cli,dask]"'
+        ) from error
+    try:
+        client = Client(address, timeout=CONNECTING, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise Wrong(f"no scheduler answers at {address}: {printable(str(error))}") from error
+    with client:
+        yield client
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from pyjpegdiff import diff_jpeg_coding
+from pyjpegdiff import cli, diff_jpeg_coding
 from pyjpegdiff.cli import command, qualities_of
+from tests.clusters import cluster  # noqa: F401
 from tests.photos import photo, pillow, pillow_file
 
 RUN = [sys.executable, "-W", "error", "-m", "pyjpegdiff"]
@@ -251,7 +252,8 @@ def photos(tmp_path):
 
 def begin(folder, out, jobs, *options):
     """Start a study in a new process group, as a shell does, and wait until it has measured some rows."""
-    command = [*RUN, "study", folder.name, "--out", out, "--jobs", str(jobs), *options]
+    number = () if jobs is None else ("--jobs", str(jobs))
+    command = [*RUN, "study", folder.name, "--out", out, *number, *options]
     process = subprocess.Popen(
         command, cwd=folder.parent, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -325,14 +327,18 @@ def test_stopped_before_anything_was_measured(image, tmp_path, monkeypatch):
     assert done.stderr == "Stopped. Nothing is measured yet.\n"
 
 
-@posix
-def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    """The second Ctrl-C arrives while rows of a large image are measured, which would take seconds."""
+@pytest.fixture
+def small_and_large(tmp_path):
+    """A small image, and a large one, of which a row takes seconds."""
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(RGB).save(folder / "a.png")
     Image.fromarray(np.tile(photo("astronaut"), (5, 5, 1))).save(folder / "b.png", compress_level=1)
-    process = begin(folder, "out", 2, "--quality", "30:50:10")
+    return folder
+
+
+def end_at_once(process):
+    """Press Ctrl-C, and again while rows of the large image are measured."""
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr.readline().startswith("Stopping after the rows that have been started")
     os.killpg(process.pid, signal.SIGINT)
@@ -340,6 +346,11 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     assert process.returncode == 130
     assert errors == "Stopped. The measured rows are saved in out; the same command continues from there.\n"
     assert_no_process_remains(process)
+
+
+@posix
+def test_a_second_ctrl_c_ends_at_once(small_and_large, tmp_path):
+    end_at_once(begin(small_and_large, "out", 2, "--quality", "30:50:10"))
     assert 3 <= len(rows(tmp_path / "out")) < 6
 
 
@@ -349,3 +360,63 @@ def test_no_process_remains_after_the_parent_is_killed(photos):
     process.kill()
     process.communicate(timeout=60)
     assert_no_process_remains(process)
+
+
+# --- on a cluster -----------------------------------------------------------------------------------------------------
+
+
+@posix
+def test_on_a_cluster_interrupted_and_resumed(photos, tmp_path, cluster):
+    on_cluster = ("--scheduler", cluster.scheduler_address)
+    process = begin(photos, "out", None, *on_cluster)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines() == [
+        "Stopping after the rows that have been started; Ctrl-C again stops at once.",
+        "Stopped. The measured rows are saved in out; the same command continues from there.",
+    ]
+    saved = rows(tmp_path / "out")
+    assert 3 <= len(saved) < 38
+    command = [*RUN, "study", "photos", "--out", "out", *on_cluster]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "2 images at 19 qualities: out/report.html\n"
+    after = rows(tmp_path / "out")
+    assert len(after) == 38
+    assert {path: after[path] for path in saved} == saved
+
+
+@posix
+def test_on_a_cluster_a_second_ctrl_c_ends_at_once(small_and_large, tmp_path, cluster):
+    options = ("--scheduler", cluster.scheduler_address, "--quality", "30:50:10")
+    end_at_once(begin(small_and_large, "out", None, *options))
+    assert 3 <= len(rows(tmp_path / "out")) < 6
+    deadline = time.monotonic() + 60
+    while cluster.scheduler.tasks and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not cluster.scheduler.tasks  # nothing goes on there
+
+
+def test_without_a_scheduler_at_the_address(image, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(cli, "CONNECTING", 0.5)
+    for address in ("tcp://127.0.0.1:1", "nowhere", "ftp://127.0.0.1:1"):
+        done = pyjpegdiff("study", image, "--out", tmp_path / "out", "--scheduler", address)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert f"no scheduler answers at {address}: " in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_jobs_and_a_scheduler_at_once(image, tmp_path):
+    done = pyjpegdiff("study", image, "--out", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1", "--jobs", "2")
+    assert done.exit_code == 2
+    assert "--jobs is for processes here; with --scheduler the cluster's workers do the work." in done.stderr
+
+
+def test_a_scheduler_without_the_extra_names_what_to_install(image, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = pyjpegdiff("study", image, "--out", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
+    assert done.exit_code == 2
+    says = 'distributed, which --scheduler needs, is not installed; run: pip install "pyjpegdiff[cli,dask]"'
+    assert says in done.stderr

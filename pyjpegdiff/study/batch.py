@@ -1,9 +1,10 @@
-"""A study of many files: find them, read them, measure them in several processes, save each row, write the report."""
+"""A study of many files: find them, measure them in processes or on a cluster, save each row, write the report."""
 
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ def study_files(
     quantization_table_y: ArrayLike | None = None,
     quantization_table_c: ArrayLike | None = None,
     jobs: int = 1,
+    client: Any = None,
     overwrite: bool = False,
     progress: Progress = lambda phase, done, total: None,
     stopping: Callable[[], None] = lambda: None,
@@ -85,6 +87,10 @@ def study_files(
         As in `pyjpegdiff.study.study`.
     jobs : int
         Number of processes, at least 1. A script needs the guard ``if __name__ == "__main__":`` for more than one.
+    client : distributed.Client, optional
+        Work on its cluster instead of here: each row is a task, and one whose worker dies is given to another. The
+        workers need the same versions of this package, Pillow and scikit-image, and the files under the same paths;
+        rows are saved here. Not with ``jobs``.
     overwrite : bool
         Whether this study may replace another one in ``out``. Rows measured with the same settings are still used.
     progress : callable
@@ -104,7 +110,8 @@ def study_files(
     TypeError, ValueError
         The message names the argument, its value and the allowed values.
     StudyError
-        If ``out`` holds another study or other files of those names, if no image can be read, or if a process died.
+        If ``out`` holds another study or other files of those names, if no image can be read, if a process died, or if
+        the cluster cannot go on.
         If the user stopped the study, its subclass `StoppedError`.
     OSError
         If ``out`` cannot be written.
@@ -115,9 +122,10 @@ def study_files(
     if not sorted_qualities or not given:
         raise ValueError(f"{'paths' if sorted_qualities else 'qualities'} must not be empty")
     jobs = checked_jobs(jobs)
+    check_client(client, jobs)
     store = Store(out, settings)
     store.plan(given, sorted_qualities, OUTPUTS, overwrite)
-    batch = _Batch(settings, sorted_qualities, store, jobs, progress, Stop(stopping))
+    batch = _Batch(settings, sorted_qualities, store, jobs, client, progress, Stop(stopping))
     try:
         with batch.stop.listening():
             found = batch.read(list(find(given, [out / name for name in (*OUTPUTS, ROWS)])))
@@ -162,6 +170,17 @@ def checked_jobs(jobs: Any) -> int:
     return int(jobs)
 
 
+def check_client(client: Any, jobs: int) -> None:
+    """Raise unless there is no client, or one that can be waited for, and no number of processes beside it."""
+    if client is None:
+        return
+    distributed = sys.modules.get("distributed")  # whoever has a client has loaded it
+    if distributed is None or not isinstance(client, distributed.Client) or client.asynchronous:
+        raise TypeError(f"client must be a distributed.Client, not an asynchronous one, or None, got {client!r}")
+    if jobs != 1:
+        raise ValueError(f"jobs must be 1 where there is a client, whose workers do the work, got {jobs}")
+
+
 # --- the steps of a study ---------------------------------------------------------------------------------------------
 
 
@@ -171,6 +190,7 @@ class _Batch:
     qualities: list[int]
     store: Store
     jobs: int
+    client: Any
     progress: Progress
     stop: Stop
 
@@ -178,16 +198,25 @@ class _Batch:
         """Yield each task and its result; ``done`` further tasks count as finished before."""
         total = done + len(tasks)
         self.progress(phase, done, total)
-        for count, result in enumerate(run(function, tasks, min(self.jobs, max(1, len(tasks))), self.stop), done + 1):
+        for count, result in enumerate(self.results(function, tasks), done + 1):
             yield result
             self.progress(phase, count, total)
         if self.stop.requested:
             raise StoppedError(f"stopped while {phase}")
 
+    def results(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Each task with its result, worked out in processes or on the cluster."""
+        if self.client is None:
+            return run(function, tasks, min(self.jobs, max(1, len(tasks))), self.stop)
+        from pyjpegdiff.study import cluster
+
+        return cluster.run(function, tasks, self.client, self.stop)
+
     def read(self, inputs: list[Input]) -> Study:
         """Read all images, without measurements."""
         order = {found.name: place for place, found in enumerate(inputs)}
-        results = [result for _, result in self.run("reading", inspect, inputs)]
+        located = [Input(found.name, found.path.absolute()) for found in inputs]  # workers may be in other folders
+        results = [result for _, result in self.run("reading", inspect, located)]
         results.sort(key=lambda result: order[result.name])
         images = [result for result in results if isinstance(result, StudiedImage)]
         return Study(images, [result for result in results if isinstance(result, Failure)])

@@ -1,6 +1,7 @@
 """The folder of a study: it has one small file per row, so a study can be stopped at any time and continued."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -33,6 +34,12 @@ class OccupiedError(StudyError):
     """The folder holds files that this study would replace, and replacing them was not requested."""
 
 
+@functools.cache
+def versions() -> dict[str, str]:
+    """The packages that the numbers of a row depend on."""
+    return {"pyjpegdiff": pyjpegdiff.__version__, **{name: version(name) for name in ("pillow", "scikit-image")}}
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file completely or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -47,10 +54,7 @@ class Store:
     """The rows, one file per row; image content, settings and quality identify a row."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        self._made_by = {
-            "settings": asdict(settings),
-            "versions": {"pyjpegdiff": pyjpegdiff.__version__, **{n: version(n) for n in ("pillow", "scikit-image")}},
-        }
+        self._made_by = {"settings": asdict(settings), "versions": versions()}
         key = hashlib.sha256(json.dumps(self._made_by, sort_keys=True).encode()).hexdigest()[:16]
         self._folder = folder
         self._rows = folder / ROWS / key

@@ -1,6 +1,7 @@
 """The work on each file of a study, perhaps in another process: each returns a result or a failure, never raises."""
 
 import functools
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -52,10 +53,16 @@ class Show(NamedTuple):
     settings: Settings
 
 
+READING = threading.Lock()
+"""Held while an image is read: that changes the warning filters of the whole process, and a worker of a cluster may
+have several threads."""
+
+
 def inspect(found: Input) -> StudiedImage | Failure:
     """Read what the study needs to know of an image before it is measured."""
     try:
-        read = read_image(found.path)
+        with READING:
+            read = read_image(found.path)
     except UnreadableError as error:
         return Failure(found.name, str(error))
     height, width = read.pixels.shape[:2]
@@ -74,7 +81,9 @@ def pixels_of(path: Path, digest: str) -> Pixels:
 def measure_row(row: Row) -> Measurement | Failure:
     """Measure an image at one quality."""
     try:
-        return measure(pixels_of(row.image.path, row.image.digest), row.quality, row.settings)
+        with READING:
+            pixels = pixels_of(row.image.path, row.image.digest)
+        return measure(pixels, row.quality, row.settings)
     except UnreadableError as error:
         return Failure(row.image.name, str(error))
     except MemoryError:
@@ -84,7 +93,8 @@ def measure_row(row: Row) -> Measurement | Failure:
 def picture_of(show: Show) -> Pictures | Failure:
     """Cut the pictures of an image."""
     try:
-        pixels = pixels_of(show.image.path, show.image.digest)
+        with READING:
+            pixels = pixels_of(show.image.path, show.image.digest)
         return picture(pixels, show.qualities, show.worst_quality, show.settings)
     except UnreadableError as error:
         return Failure(show.image.name, str(error))

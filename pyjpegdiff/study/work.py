@@ -7,7 +7,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from types import FrameType
 from typing import TypeVar
 
@@ -70,8 +70,13 @@ def run(
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # fork would copy locks that threads hold
     pool = ProcessPoolExecutor(jobs, context, _initialize, (Image.MAX_IMAGE_PIXELS,))
+
+    def submit(task: Task) -> Future[Result]:
+        with _inherited_state():
+            return pool.submit(function, task)
+
     try:
-        yield from _window(pool, function, deque(tasks), jobs + 1, stop)
+        yield from window(submit, tasks, lambda: jobs + 1, stop)
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
             process.kill()  # they ignore SIGINT and SIGTERM
@@ -80,15 +85,17 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
-def _window(
-    pool: Executor, function: Callable[[Task], Result], waiting: deque[Task], size: int, stop: Stop
+def window(
+    submit: Callable[[Task], Future[Result]], tasks: Iterable[Task], size: Callable[[], int], stop: Stop
 ) -> Iterator[tuple[Task, Result]]:
-    """Submit only ``size`` tasks at once: a submitted task cannot be canceled reliably."""
-    submitted: dict[Future[Result], Task] = {}
+    """Yield each task with its result, in order of completion; submit no more than ``size()`` at once.
+
+    A submitted task cannot be canceled reliably, and is finished when the user stops.
+    """
+    waiting, submitted = deque(tasks), dict[Future[Result], Task]()
     while True:
-        while waiting and len(submitted) < size and not stop.requested:
-            with _inherited_state():
-                submitted[pool.submit(function, waiting[0])] = waiting[0]
+        while waiting and not stop.requested and len(submitted) < size():
+            submitted[submit(waiting[0])] = waiting[0]
             waiting.popleft()
         if not submitted:
             return
