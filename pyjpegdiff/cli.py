@@ -1,6 +1,7 @@
 """The command line: one image through JPEG, and the distortion study."""
 
 import contextlib
+import logging
 import math
 import sys
 import threading
@@ -296,6 +297,8 @@ def cluster(address: str | None) -> Iterator[Any]:
         client = Client(address, timeout=CONNECTING, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise Wrong(f"no scheduler answers at {address}: {printable(str(error))}") from error
+    # What it logs, with tracebacks, is what the study says in one line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield client
 

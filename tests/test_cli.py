@@ -14,7 +14,7 @@ from PIL import Image
 
 from pyjpegdiff import cli, diff_jpeg_coding
 from pyjpegdiff.cli import command, qualities_of
-from tests.clusters import cluster  # noqa: F401
+from tests.clusters import cluster, local_cluster  # noqa: F401
 from tests.photos import photo, pillow, pillow_file
 
 RUN = [sys.executable, "-W", "error", "-m", "pyjpegdiff"]
@@ -396,6 +396,19 @@ def test_on_a_cluster_a_second_ctrl_c_ends_at_once(small_and_large, tmp_path, cl
     while cluster.scheduler.tasks and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not cluster.scheduler.tasks  # nothing goes on there
+
+
+@posix
+def test_on_a_cluster_whose_scheduler_goes_away(photos):
+    with local_cluster() as found:
+        process = begin(photos, "out", None, "--scheduler", found.scheduler_address)
+        found.close()
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert errors == (
+        "Error: the scheduler of the cluster is gone, or has canceled the study; the measured rows are saved, and the "
+        "same study continues from there\n"
+    )
 
 
 def test_without_a_scheduler_at_the_address(image, tmp_path, monkeypatch):

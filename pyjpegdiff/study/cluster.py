@@ -49,7 +49,10 @@ def run(
     except Exception as error:
         # What is raised where the connection is lost depends on what happened to be under way.
         if isinstance(error, CancelledError) or client.status != "running":
-            raise StudyError("the scheduler of the cluster is gone, or has canceled the study") from error
+            raise StudyError(
+                "the scheduler of the cluster is gone, or has canceled the study; the measured rows are saved, and the "
+                "same study continues from there"
+            ) from error
         raise
     finally:
         if client.status == "running":
