@@ -207,7 +207,7 @@ def test_existing_files_are_not_replaced_without_overwrite(image, tmp_path):
 def test_study_needs_no_torch_and_no_warning(image, tmp_path):
     code = (
         "import sys\nfrom pyjpegdiff.__main__ import main\n"
-        "try:\n    main()\nfinally:\n    assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+        "try:\n    main()\nfinally:\n    assert not {'torch', 'distributed', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     command = [sys.executable, "-W", "error", "-c", code, "study", str(image), "--out", "out", "--quality", "50"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-HEAVY = "{'torch', 'cupy', 'scipy', 'PIL', 'matplotlib', 'skimage', 'jax', 'dask'}"
+HEAVY = "{'torch', 'cupy', 'scipy', 'PIL', 'matplotlib', 'skimage', 'jax', 'dask', 'distributed'}"
 
 
 def test_importing_the_package_imports_no_framework():
