@@ -43,7 +43,7 @@ import dask.array as da
 import numpy as np
 from array_api_compat import array_namespace
 
-from pyjpegdiff import api, arguments, arrays, backends, execution
+from pyjpegdiff import api, arguments, arrays, backends, checks, execution
 from pyjpegdiff.adapters._dask_chunks import Chunks, as_dask, labels_of, require_whole
 from pyjpegdiff.arguments import NUMPY, Call, Library
 from pyjpegdiff.operations import BLOCKS, CODE, DECODE, ENCODE, Operation
@@ -106,7 +106,8 @@ def _ready(name: str, value: Any) -> Any:
         raise ValueError(
             f"{name} must have axes of known lengths, got shape {value.shape}; its compute_chunk_sizes() finds them"
         )
-    return as_dask(value) if type(value) is np.ndarray else value
+    is_plain = isinstance(value, np.ndarray) and not isinstance(value, checks.NOT_PLAIN)
+    return as_dask(value) if is_plain else value
 
 
 def _require_whole_images(operation: Operation, call: Call) -> None:

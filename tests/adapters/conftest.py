@@ -6,7 +6,6 @@ import pytest
 
 from pyjpegdiff import arrays
 from pyjpegdiff.backends import cuda_kernels
-from tests.adapters import tensors
 
 _declared = []
 
@@ -14,6 +13,8 @@ _declared = []
 @pytest.fixture
 def image():
     """Two images in float64."""
+    from tests.adapters import tensors  # skips where there is no torch; other adapters' tests need none
+
     return tensors.images()
 
 
@@ -39,7 +40,9 @@ def torchvision():
         importlib.import_module("torchvision")
     except RuntimeError:
         # One built for CUDA has no operators beside a torch without. Its transforms need no more than their schemas.
-        library = tensors.torch.library.Library("torchvision", "DEF")
+        from torch.library import Library
+
+        library = Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _declared.append(library)  # which takes its schemas along when it goes

@@ -195,6 +195,24 @@ def test_own_surrogates_data_range_and_subsamplings():
             assert_same(lazy_vjp(lazy).image_rgb, vjp(image).image_rgb)
 
 
+def test_arrays_in_a_file_are_taken_as_numpys_are(tmp_path):
+    """Also alone, by the adapter's own function: as one chunk."""
+    image = np.memmap(tmp_path / "image", np.uint8, "w+", shape=(2, 3, 16, 16))
+    image[:] = np.random.default_rng(0).integers(0, 256, image.shape)
+    quality = np.memmap(tmp_path / "quality", np.float64, "w+", shape=(1, 2))
+    quality[:] = 30, 70
+    want = pyjpegdiff.diff_jpeg_coding(image, quality)
+    assert_same(pyjpegdiff.diff_jpeg_coding(cut(np.array(image), [(1, 1)]), quality), want)
+    assert_same(adapter.diff_jpeg_coding(image, quality), want)
+
+
+def test_without_any_cotangent_gradients_are_zero():
+    coefficients, vjp = pyjpegdiff.jpeg_encode_vjp(WHOLE, 50, wrt=CODING[:3])
+    nothing = coefficients._replace(y=None, cb=None, cr=None, steps_y=None, steps_c=None)
+    for found in dask.compute(*vjp(nothing)[:3]):
+        assert not found.any()
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 WHOLE = da.zeros((2, 3, 16, 16), chunks=(1, -1, -1, -1))
