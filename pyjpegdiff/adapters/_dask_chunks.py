@@ -71,9 +71,12 @@ class Chunks:
         types = operation.cotangent_types(plan, size, given, tuple(map(sum, chunks)))
         found: list[Any] = []
         for place, (name, type_, need) in enumerate(zip(operation.inputs, types, needs, strict=False)):
+            if not need:
+                found.append(None)
+                continue
             own = labels_of(operation, plan, name, len(type_.shape), batch_ndim)
-            picked = _pick(pulled, place, own, type_._replace(dtype=_wide(name, type_.dtype)))
-            found.append(picked.summed().astype(type_.dtype) if need else None)
+            wide = type_._replace(dtype=_wide(name, type_.dtype))
+            found.append(_pick(pulled, place, own, wide).summed().astype(type_.dtype))
         return tuple(found)
 
 
@@ -135,16 +138,20 @@ def _cut(name: str, x: Any, labels: Labels, chunks: BatchChunks) -> Any:
 
 
 def _once(name: str, x: Any, labels: Labels, chunks: BatchChunks) -> tuple[Any, Labels]:
-    """A cotangent, cut. Of what chunks share the first has it, and the others zeros, so that it counts once."""
+    """A cotangent, cut. Of what chunks share one has it, and the others zeros, so that it counts once."""
     missing = _missing(labels, len(chunks))
     labels = (*missing, *labels)
     x = _cut(name, as_dask(x)[(None,) * len(missing)], labels, chunks)
     for axis, label in enumerate(labels):
         if label < len(chunks) and (label in missing or not _varies(x.shape[axis], label, chunks)):
-            shape = (*x.shape[:axis], len(chunks[label]) - 1, *x.shape[axis + 1 :])
-            pieces = (*x.chunks[:axis], (1,) * shape[axis], *x.chunks[axis + 1 :])
-            x = da.concatenate([x, da.zeros(shape, dtype=x.dtype, chunks=pieces)], axis) if shape[axis] else x
+            zeros, place = da.zeros_like(x), _representative(chunks[label])
+            x = da.concatenate([x if n == place else zeros for n in range(len(chunks[label]))], axis)
     return x, labels
+
+
+def _representative(lengths: tuple[int, ...]) -> int:
+    """Which chunk along an axis stands for what all share: the first that is not empty."""
+    return next((place for place, length in enumerate(lengths) if length), 0)
 
 
 def _missing(labels: Labels, batch_ndim: int) -> Labels:
@@ -219,11 +226,13 @@ class _Picked(NamedTuple):
     shared: Labels
     missing: int
     """How many batch axes it has that the result does not have; the first ones."""
+    representatives: tuple[int, ...]
+    """Which chunk stands for all, of each batch axis."""
 
     def first(self) -> Any:
-        """Of what chunks share, that of the first one."""
-        rest = [slice(0, 1) if axis in self.shared else slice(None) for axis in range(self.missing, self.array.ndim)]
-        return self.array[(0,) * self.missing + tuple(rest)]
+        """Of what chunks share, that of one."""
+        one = [slice(n, n + 1) if axis in self.shared else slice(None) for axis, n in enumerate(self.representatives)]
+        return self.array[tuple(one)][(0,) * self.missing]
 
     def summed(self) -> Any:
         """Of what chunks share, the sum."""
@@ -242,7 +251,7 @@ def _pick(tuples: Any, place: int, labels: Labels, type_: ArrayType) -> _Picked:
         adjust_chunks=dict.fromkeys(shared, 1), meta=np.empty((0,) * (len(missing) + len(labels)), type_.dtype),
         dtype=type_.dtype, align_arrays=False, token="jpeg-at",
     )  # fmt: skip
-    return _Picked(array, shared, len(missing))
+    return _Picked(array, shared, len(missing), tuple(map(_representative, chunks)))
 
 
 def _at(place: int, missing: int, results: Any) -> Any:

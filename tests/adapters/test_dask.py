@@ -157,18 +157,22 @@ def test_shared_cotangents_are_the_sum_over_chunks(backend, dtype):
         assert abs(terms.sum(0)).max() > 0
 
 
-def test_cotangents_of_shared_steps_count_once():
-    """However many chunks there are; the gradient of the steps' own sum is that of one image."""
-    image = cut(photo_like(np.random.default_rng(0), (4, 3, 16, 16)), [(1, 1, 2)])
+@pytest.mark.parametrize("chunks", [(4,), (1, 1, 2), (0, 3, 1), (2, 0, 2)])
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
+def test_cotangents_of_shared_steps_count_once(backend, chunks):
+    """However many chunks there are, and wherever empty ones."""
+    image = photo_like(np.random.default_rng(0), (4, 3, 16, 16))
+    choices = {"flooring": "identity", "wrt": ("jpeg_quality", "quantization_table_y")}
     for quality in (60.0, np.full(1, 60.0)):
-        coefficients, vjp = pyjpegdiff.jpeg_encode_vjp(image, quality, flooring="identity", wrt=("jpeg_quality",))
-        assert coefficients.steps_y.shape == (*np.shape(quality), 8, 8)
-        nothing = coefficients._replace(y=None, cb=None, cr=None, steps_c=None)
-        found = vjp(nothing._replace(steps_y=da.ones(coefficients.steps_y.shape))).jpeg_quality.compute()
-        _, one = pyjpegdiff.jpeg_encode_vjp(image[0].compute(), 60.0, flooring="identity", wrt=("jpeg_quality",))
-        (want,) = [one(nothing._replace(steps_y=np.ones((8, 8)))).jpeg_quality]
-        assert want != 0
-        np.testing.assert_array_equal(found, np.reshape(want, np.shape(quality)))
+        with backends.use_backend(backend):
+            want, of_numpy = pyjpegdiff.jpeg_encode_vjp(image, quality, **choices)
+            found, vjp = pyjpegdiff.jpeg_encode_vjp(cut(image, [chunks]), quality, **choices)
+        assert_same(found, want)
+        nothing = want._replace(y=None, cb=None, cr=None, steps_c=None)
+        cotangent = np.arange(1.0, 65).reshape(want.steps_y.shape)
+        gradients = of_numpy(nothing._replace(steps_y=cotangent))
+        assert_same(vjp(nothing._replace(steps_y=da.from_array(cotangent))), gradients)
+        assert gradients.jpeg_quality != 0
 
 
 def test_sums_of_float16_parameters_are_those_of_float32():
