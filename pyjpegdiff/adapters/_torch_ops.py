@@ -6,6 +6,7 @@ and functorch see nothing of what happens inside. `Forward` and `Backward` are t
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,6 +16,9 @@ import array_api_compat.torch as torch_namespace
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack
+from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
+from torch.nn import Parameter
 
 from pyjpegdiff import backends, numpy_namespace
 from pyjpegdiff.adapters import _torch_vmap as vmap
@@ -61,8 +65,7 @@ def _to_numpy(tensor: Tensor) -> Any:
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("pyjpegdiff::forward", mutates_args=())
-def forward_op(operation: str, plan: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
+def _forward(operation: str, plan: str, size: Sequence[int], keep: bool, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Outputs, then residuals if they are to be kept."""
 
     def run(backend: Backend, plan: Plan, xp: Any, inputs: Sequence[Any]) -> Sequence[Any]:
@@ -77,8 +80,7 @@ def forward_op(operation: str, plan: str, size: Sequence[int], keep: bool, tenso
     return results
 
 
-@torch.library.custom_op("pyjpegdiff::vjp", mutates_args=())
-def vjp_op(
+def _vjp(
     operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: Sequence[int],
     tensors: Sequence[Tensor | None],
 ) -> list[Tensor]:  # fmt: skip
@@ -99,6 +101,24 @@ def vjp_op(
         g.bfloat16() if dtype == torch.bfloat16 or (dtype is None and "bfloat16" in plan) else g
         for g, dtype in zip(pulled, dtypes, strict=True)
     ]
+
+
+forward_op = torch.library.custom_op("pyjpegdiff::forward", _forward, mutates_args=())
+vjp_op = torch.library.custom_op("pyjpegdiff::vjp", _vjp, mutates_args=())
+
+
+def _are_plain(tensors: Tensors) -> bool:
+    """Whether nobody watches what is done with tensors, so that an operator's function can be called without it.
+
+    For tensors of a small image, torch takes as long to find an operator as that takes to compute.
+    """
+    if torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0:
+        return False
+    return not any(
+        type(x) not in (Tensor, Parameter) or x.is_meta or is_functorch_wrapped_tensor(x) or is_legacy_batchedtensor(x)
+        for x in tensors
+        if x is not None
+    )
 
 
 def split(tensors: Sequence[Any], counts: Sequence[int]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
@@ -181,7 +201,8 @@ class Forward(torch.autograd.Function):
 
     @staticmethod
     def forward(operation: str, plan: str, size: Sequence[int], keep: bool, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(forward_op(operation, plan, size, keep, inputs))
+        run = _forward if _are_plain(inputs) else forward_op
+        return tuple(run(operation, plan, size, keep, inputs))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -221,7 +242,8 @@ class Backward(torch.autograd.Function):
         operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: tuple[int, int],
         *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        return tuple(vjp_op(operation, plan, size, needs, counts, tensors))
+        run = _vjp if _are_plain(tensors) else vjp_op
+        return tuple(run(operation, plan, size, needs, counts, tensors))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -248,8 +270,15 @@ def backward(
     """The VJP, by an autograd function where one can be had: compilers trace none in another's backward."""
     if torch.compiler.is_compiling():
         return vjp_op(operation, plan, size, needs, counts, tensors)
+    if not torch.is_grad_enabled() and torch.autograd.forward_ad._current_level < 0 and _are_plain(tensors):
+        return _vjp(operation, plan, size, needs, counts, tensors)
     pulled: Sequence[Tensor] = Backward.apply(operation, plan, size, needs, counts, *tensors)
     return pulled
+
+
+# Else torch would derive them for every call.
+Forward.forward.__signature__ = inspect.signature(Forward.forward)  # type: ignore[attr-defined]
+Backward.forward.__signature__ = inspect.signature(Backward.forward)  # type: ignore[attr-defined]
 
 
 # --- the operators' own rules, which compilers and exported programs ask for ------------------------------------------

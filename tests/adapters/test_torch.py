@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 import torch.utils.checkpoint  # noqa: E402
 from torch import nn  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import pyjpegdiff  # noqa: E402
 from pyjpegdiff import backends  # noqa: E402
@@ -231,6 +232,28 @@ def test_checkpointing(image, mode, reentrant):
 
     torch.utils.checkpoint.checkpoint(loss, image, use_reentrant=reentrant).backward()
     assert torch.equal(image.grad, torch.autograd.grad(loss(image), image)[0])
+
+
+def test_whoever_watches_operators_sees_ours(image):
+    """A dispatch mode sees both, and the results are those without it, where no operator is called."""
+    seen = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    def gradient():
+        x = image.clone().requires_grad_()
+        coded = diff_jpeg_coding(x, 50)
+        return coded, *torch.autograd.grad(coded.square().sum(), x)
+
+    plain = gradient()
+    with Watching():
+        watched = gradient()
+    assert {"pyjpegdiff.forward.default", "pyjpegdiff.vjp.default"} <= set(seen)
+    for a, b in zip(plain, watched, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("batch_shape", [(), (2,)])
