@@ -1,9 +1,9 @@
-"""The public functions, for any array of the array API standard; torch tensors go to the torch adapter."""
+"""The public functions, for any array of the array API standard; tensors and JAX arrays go to their adapters."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from array_api_compat import is_torch_array
+from array_api_compat import is_jax_array, is_torch_array
 
 from pyjpegdiff import arguments, execution
 from pyjpegdiff.arguments import library_of
@@ -106,8 +106,8 @@ def diff_jpeg_coding(
     ((3, 16, 16), 'float32', True)
     """
     given = locals()
-    if _is_tensor(image_rgb):
-        return _torch().diff_jpeg_coding(**given)
+    if adapter := _adapter(image_rgb):
+        return adapter.diff_jpeg_coding(**given)
     return execution.run(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
 
@@ -172,8 +172,8 @@ def diff_jpeg_coding_vjp(
     True
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if _is_tensor(image_rgb):
-        return _torch().diff_jpeg_coding_vjp(**given, wrt=wrt)
+    if adapter := _adapter(image_rgb):
+        return adapter.diff_jpeg_coding_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
 
@@ -224,8 +224,8 @@ def jpeg_encode(
     (-32.0, 16.0)
     """
     given = locals()
-    if _is_tensor(image_rgb):
-        return _torch().jpeg_encode(**given)
+    if adapter := _adapter(image_rgb):
+        return adapter.jpeg_encode(**given)
     return execution.run(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
 
@@ -281,8 +281,8 @@ def jpeg_encode_vjp(
     True
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if _is_tensor(image_rgb):
-        return _torch().jpeg_encode_vjp(**given, wrt=wrt)
+    if adapter := _adapter(image_rgb):
+        return adapter.jpeg_encode_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
 
@@ -335,8 +335,8 @@ def jpeg_decode(
     True
     """
     given = locals()
-    if _is_tensor(getattr(coefficients, "y", None)):
-        return _torch().jpeg_decode(**given)
+    if adapter := _adapter(getattr(coefficients, "y", None)):
+        return adapter.jpeg_decode(**given)
     return execution.run(DECODE, arguments.decoding(None, **given))
 
 
@@ -386,17 +386,19 @@ def jpeg_decode_vjp(
     (3, 20, 30)
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if _is_tensor(getattr(coefficients, "y", None)):
-        return _torch().jpeg_decode_vjp(**given, wrt=wrt)
+    if adapter := _adapter(getattr(coefficients, "y", None)):
+        return adapter.jpeg_decode_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(DECODE, arguments.decoding(None, **given), wrt)
 
 
-def _is_tensor(value: object) -> bool:
-    return is_torch_array(value)
+def _adapter(value: object) -> ModuleType | None:
+    # Gradients of these are their framework's business, and plain array code would silently cut them.
+    if is_torch_array(value):
+        from pyjpegdiff.adapters import torch
 
+        return torch
+    if is_jax_array(value):
+        from pyjpegdiff.adapters import jax
 
-def _torch() -> ModuleType:
-    # A tensor's gradient is autograd's business, and plain array code would silently cut it.
-    from pyjpegdiff.adapters import torch
-
-    return torch
+        return jax
+    return None
