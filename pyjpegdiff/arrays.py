@@ -51,8 +51,8 @@ def is_remote(xp: Namespace, device: Any) -> bool:
 
 
 def is_numpys(dtype: Any) -> bool:
-    """Whether NumPy knows a dtype. JAX's bfloat16 is no more than bytes to it, of the kind V."""
-    return isinstance(dtype, np.dtype) and dtype.kind != "V"
+    """Whether a dtype is NumPy's own; others, such as JAX's bfloat16, say 2 here."""
+    return isinstance(dtype, np.dtype) and dtype.isbuiltin != 2
 
 
 def result_dtype(xp: Namespace, dtype: Any) -> str:

@@ -1,16 +1,14 @@
-"""The operations as functions of JAX: forward and VJP, each compiled by XLA, and each with a rule for its derivative.
+"""The operations as functions of JAX: forward and VJP, each compiled by XLA, each with a rule for its derivative.
 
-No transformation of JAX ever differentiates what a backend does, where the derivative of a rounding is zero: the rule of
-`forward` calls `pull`, and the rule of `pull`, which a second derivative meets, raises.
+No transformation of JAX ever differentiates what a backend does, where the derivative of a rounding is zero. The rule
+of `forward` calls `pull`; the rule of `pull`, which a second derivative meets, raises.
 """
 
 import functools
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from pyjpegdiff import backends
 from pyjpegdiff.operations import Operation
@@ -41,40 +39,26 @@ def _forward(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: A
         return backends.get(plan.backend).forward(operation, plan, size, jax_namespace, inputs, needs)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Kept:
-    inputs: Arrays
-    residuals: Arrays
-    needs: Needs = field(metadata={"static": True})
-
-
-def _forward_fwd(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Any) -> tuple[Any, _Kept]:
-    values = tuple([x.value for x in inputs])
-    needs = tuple([bool(x.perturbed) and jnp.issubdtype(x.value.dtype, jnp.floating) for x in inputs])
+def _forward_fwd(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Arrays) -> tuple[Any, Any]:
     # By its own rule again: an outer derivative must not get inside.
-    outputs, residuals = _forward(operation, plan, size, True, values)
-    reads = operation.vjp_reads(needs) if any(needs) else (False,) * len(needs)
-    kept = tuple([x if read else None for x, read in zip(values, reads, strict=True)])
-    return (outputs, residuals if keep else ()), _Kept(kept, residuals, needs)
+    outputs, residuals = _forward(operation, plan, size, True, inputs)
+    return (outputs, residuals if keep else ()), (inputs, residuals)
 
 
 def _forward_bwd(
-    operation: Operation, plan: Plan, size: Size, keep: bool, kept: _Kept, cotangents: tuple[Any, Any]
-) -> tuple[Arrays]:
-    of_outputs, of_residuals = [tuple([None if _is_zero(g) else g for g in part]) for part in cotangents]
-    if any(g is not None for g in of_residuals):
-        raise NotImplementedError(NO_SECOND)
-    if not any(kept.needs) or all(g is None for g in of_outputs):
-        return ((None,) * len(kept.needs),)
-    return (_pull(operation, plan, size, kept.needs, kept.inputs, kept.residuals, of_outputs),)
+    operation: Operation, plan: Plan, size: Size, keep: bool, kept: tuple[Arrays, Arrays],
+    cotangents: tuple[Arrays, Arrays],
+) -> tuple[Arrays]:  # fmt: skip
+    # Residuals go to `pull` alone, through which no cotangent comes back.
+    of_outputs, _ = cotangents
+    inputs, residuals = kept
+    # Of all inputs: XLA removes what is not used. With `symbolic_zeros` JAX would tell which are differentiated, but
+    # it was seen to give the residuals of one such call to the rule of another, whose gradient then was zero.
+    needs = tuple([jnp.issubdtype(x.dtype, jnp.floating) for x in inputs])
+    return (_pull(operation, plan, size, needs, inputs, residuals, of_outputs),)
 
 
-def _is_zero(cotangent: Any) -> bool:
-    return isinstance(cotangent, SymbolicZero) or cotangent.dtype == jax.dtypes.float0
-
-
-_forward.defvjp(_forward_fwd, _forward_bwd, symbolic_zeros=True)
+_forward.defvjp(_forward_fwd, _forward_bwd)
 
 
 # --- VJP --------------------------------------------------------------------------------------------------------------
