@@ -9,8 +9,6 @@ from tests.samples import photo_like
 
 jax = pytest.importorskip("jax")
 
-X64 = [pytest.param(True, id="x64"), pytest.param(False, id="float32")]
-
 
 def images(dtype=np.float64):
     """(2, 3, 24, 40)."""

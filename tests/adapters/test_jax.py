@@ -12,7 +12,7 @@ from pyjpegdiff import arguments as core_arguments  # noqa: E402
 from pyjpegdiff.adapters import jax as adapter  # noqa: E402
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from pyjpegdiff.stages.dct import ISLOW, ISLOW_HIGH, ISLOW_LOW, islow_dct, islow_idct  # noqa: E402
-from tests.adapters.jax_arrays import X64, arguments, expected, images, parameters  # noqa: E402
+from tests.adapters.jax_arrays import arguments, expected, images, parameters  # noqa: E402
 from tests.samples import MODES, noisy_ramp  # noqa: E402
 
 SUBSAMPLINGS = tuple(core_arguments.SAMPLINGS)
@@ -43,15 +43,13 @@ def test_value_and_gradients_in_float64(mode, compiled):
             np.testing.assert_allclose(got[name], g, rtol=0, atol=1e-12 * np.abs(g).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("x64", X64)
 @pytest.mark.parametrize("mode", MODES, ids=str)
-def test_value_and_gradients_in_float32(mode, x64):
+def test_value_and_gradients_in_float32(mode):
     given = arguments(mode, np.float32)
-    with jax.enable_x64(x64):
+    with jax.enable_x64(False):
         arrays = jax.tree.map(jnp.asarray, given)
         coded, vjp = jax.vjp(lambda arrays: adapter.diff_jpeg_coding(**arrays, **mode), arrays)
         assert coded.dtype == jnp.float32
-        # A cotangent of one block is not spread over all by a coefficient next to a tie.
         got = vjp(jnp.ones_like(coded))[0]
     want, gradients = expected(given, mode, np.ones(coded.shape, np.float32))
     assert (np.abs(np.asarray(coded) - want) > 1e-2).sum() <= ONE_GROUP
@@ -83,8 +81,7 @@ def test_differentiated_surrogate_raises():
             function(2.0)
 
 
-@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize(("mode", "subsampling"), zip([*MODES, MODES[1]], SUBSAMPLINGS, strict=True), ids=str)
 def test_encode_and_decode(mode, subsampling):
     image = images()
     want, want_vjp = pyjpegdiff.jpeg_encode_vjp(
@@ -109,8 +106,7 @@ def test_encode_and_decode(mode, subsampling):
 # --- libjpeg, to the bit ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("x64", X64)
-@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+@pytest.mark.parametrize(("subsampling", "x64"), [("4:2:0", True), *((name, False) for name in SUBSAMPLINGS)], ids=str)
 def test_libjpeg_arithmetic_at_every_quality(subsampling, x64):
     """Qualities as numbers, which XLA folds into constants, and as an array, which it cannot."""
     pixels = np.stack([noisy_ramp(seed, 35, 29) for seed in range(100)])
@@ -123,7 +119,9 @@ def test_libjpeg_arithmetic_at_every_quality(subsampling, x64):
         folded = jax.jit(lambda x: adapter.diff_jpeg_coding(x, qualities, **choices))(pixels)
         np.testing.assert_array_equal(folded, want)
         coefficients = jax.jit(lambda x, q: adapter.jpeg_encode(x, q, **choices))(pixels, qualities)
-        for mine, theirs in zip(coefficients[:5], pyjpegdiff.jpeg_encode(pixels, qualities, **choices)[:5], strict=True):
+        for mine, theirs in zip(
+            coefficients[:5], pyjpegdiff.jpeg_encode(pixels, qualities, **choices)[:5], strict=True
+        ):
             np.testing.assert_array_equal(mine, theirs)
         decoded = jax.jit(lambda c: adapter.jpeg_decode(c, arithmetic="libjpeg", channel_axis=-1))(coefficients)
         np.testing.assert_array_equal(decoded, want)
@@ -236,7 +234,12 @@ def test_channel_axis_and_gray(channel_axis):
         ("jpeg_quality", 0, ValueError, "jpeg_quality must be in 1..100, got 0"),
         ("jpeg_quality", "50", TypeError, "jpeg_quality must be"),
         ("quantization_table_y", jnp.ones((8, 7)), ValueError, "quantization_table_y must have shape"),
-        ("image_rgb", jnp.ones((3, 8, 8), jnp.complex64), TypeError, "image_rgb must have an integer or a floating dtype"),
+        (
+            "image_rgb",
+            jnp.ones((3, 8, 8), jnp.complex64),
+            TypeError,
+            "image_rgb must have an integer or a floating dtype",
+        ),
         ("image_rgb", jnp.ones((3, 8, 8), jnp.float8_e5m2), TypeError, "image_rgb must have an integer or a floating"),
         ("image_rgb", np.ma.ones((3, 8, 8)), TypeError, "image_rgb must be a plain array"),
         ("image_rgb", [1.0], TypeError, "image_rgb must be a jax.Array, got list"),
@@ -258,7 +261,10 @@ def test_choices_are_static():
 
 
 def test_backends_for_numpy_are_refused():
-    with use_backend("numpy_strips"), pytest.raises(ValueError, match="'numpy_strips' cannot serve arrays of jax.numpy"):
+    with (
+        use_backend("numpy_strips"),
+        pytest.raises(ValueError, match="'numpy_strips' cannot serve arrays of jax.numpy"),
+    ):
         adapter.diff_jpeg_coding(images(np.float32), 50)
 
 
