@@ -74,7 +74,8 @@ def has_float64(xp: Namespace) -> bool:
         return True
     import jax
 
-    return bool(jax.config.jax_enable_x64)
+    config: Any = jax.config
+    return bool(config.jax_enable_x64)
 
 
 def to_dtype(xp: Namespace, x: Array, name: str) -> Array:

@@ -1,22 +1,23 @@
 """JAX: the functions of `pyjpegdiff`, to be transformed and compiled as any function of JAX.
 
 Supported are ``jax.jit``, ``grad``, ``value_and_grad``, ``vjp``, ``jacrev``, ``vmap`` over any arguments and axes,
-``checkpoint``, ``lax.scan``, ``lax.map``, ``shard_map`` and ``pmap`` over batches, and these within each other. The plain
-functions of `pyjpegdiff` call these for JAX arrays. XLA compiles the same array code that other libraries run: nothing
-calls back to the host. Outside of ``jit``, too, a call is compiled, once for each shape and each set of choices.
-Forward mode and second derivatives raise.
+``checkpoint``, ``lax.scan``, ``lax.map``, ``shard_map`` and ``pmap`` over batches, and these within each other. The
+plain functions of `pyjpegdiff` call these for JAX arrays. XLA compiles the same array code that other libraries run:
+nothing calls back to the host. Outside of ``jit``, too, a call is compiled, once for each shape and set of choices.
+Forward mode and second derivatives raise, and so does the derivative of what a custom ``rounding`` closes over.
 
-Arguments are arrays, or numbers and NumPy arrays, which become JAX arrays. All others are static: where they are arguments
-of a function under ``jit``, name them in ``static_argnames``. A Python number as quality is checked for range, and each
-new number compiles the caller's function again if it is static there; entries of arrays are clipped.
+Arrays may be JAX's or NumPy's. All choices are static: where they are arguments of a function under ``jit``, name them
+in ``static_argnames``. A quality that is a Python number is checked for range; one that ``jit`` traces, or an array, is
+clipped to it.
 
-`Coefficients` is a pytree: arrays are its leaves, ``size`` and ``subsampling`` belong to its structure, and functions under
-``jit``, ``vmap`` and ``scan`` may take and return it. It is one from the import of this module on, which the first call
-with a JAX array does.
+`Coefficients` is a pytree: arrays are its leaves, ``size`` and ``subsampling`` belong to its structure. Functions under
+``jit``, ``vmap`` and ``scan`` may take and return it. It becomes one when this module is imported, at the latest by the
+first call with a JAX array.
 
-Images are computed in float32 unless they are float64, which JAX has where ``jax_enable_x64`` is set; bfloat16 and float16
-images are returned in their dtype, integers as float32. Images of 0..1 need ``data_range=1``, and no warning tells. libjpeg
-arithmetic is exact with and without float64.
+Images are computed in float32 unless they are float64, which JAX has where ``jax_enable_x64`` is set; bfloat16 and
+float16 images are returned in their dtype, integers as float32. Images of 0..1 need ``data_range=1``, and no warning
+tells. libjpeg arithmetic is exact with and without float64. Arrays on several devices may be sharded along batch axes,
+under ``shard_map`` or on a mesh of automatic axes.
 
 No GPU or TPU has run this yet.
 """

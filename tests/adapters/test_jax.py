@@ -77,7 +77,7 @@ def test_differentiated_surrogate_raises():
         return adapter.diff_jpeg_coding(images(np.float32), 50, rounding=(lambda u: a * u, jnp.ones_like)).sum()
 
     for function in (jax.grad(of_slope), jax.jit(jax.grad(of_slope))):
-        with pytest.raises(Exception, match="closed-over|unexpected tracer"):
+        with pytest.raises(Exception, match=r"closed-over|unexpected tracer"):
             function(2.0)
 
 
@@ -99,8 +99,8 @@ def test_encode_and_decode(mode, subsampling):
         decoded, decode_vjp = pyjpegdiff.jpeg_decode_vjp(want, **mode)
         got, vjp = jax.vjp(jax.jit(lambda c: adapter.jpeg_decode(c, **mode)), coefficients)
         np.testing.assert_allclose(got, decoded, rtol=0, atol=1e-10)
-        for got, g in zip(vjp(got)[0][:5], decode_vjp(decoded).coefficients[:5], strict=True):
-            np.testing.assert_allclose(got, g, rtol=0, atol=1e-11 * np.abs(g).max())
+        for mine, g in zip(vjp(got)[0][:5], decode_vjp(decoded).coefficients[:5], strict=True):
+            np.testing.assert_allclose(mine, g, rtol=0, atol=1e-11 * np.abs(g).max())
 
 
 # --- libjpeg, to the bit ----------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def test_choices_are_static():
 def test_backends_for_numpy_are_refused():
     with (
         use_backend("numpy_strips"),
-        pytest.raises(ValueError, match="'numpy_strips' cannot serve arrays of jax.numpy"),
+        pytest.raises(ValueError, match=r"'numpy_strips' cannot serve arrays of jax\.numpy"),
     ):
         adapter.diff_jpeg_coding(images(np.float32), 50)
 
