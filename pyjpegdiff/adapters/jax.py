@@ -29,9 +29,10 @@ import jax
 import numpy as np
 from jax import Array
 
-from pyjpegdiff import arguments, checks, execution
+from pyjpegdiff import arguments, checks, execution, numpy_namespace
 from pyjpegdiff.adapters._jax_ops import Transformable, jax_namespace
 from pyjpegdiff.arguments import Call, Library
+from pyjpegdiff.arrays import constant
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
 from pyjpegdiff.types import Rounding
@@ -46,8 +47,20 @@ __all__ = [
     "jpeg_encode_vjp",
 ]
 
+
+def _constant(xp: Any, values: Any, dtype: Any, device: Any) -> Any:
+    # NumPy's are kept, and cost little to hand over; whoever compiles folds them.
+    return constant(numpy_namespace.xp, values, np.dtype(dtype), None)
+
+
 # Tracers have no device, and JAX itself brings arguments together.
-LIBRARY = Library(jax_namespace, lambda other: isinstance(other, jax.Array), "jax.Array", device=lambda array: None)
+LIBRARY = Library(
+    jax_namespace,
+    lambda other: isinstance(other, jax.Array),
+    "jax.Array",
+    constant=_constant,
+    device=lambda array: None,
+)
 
 jax.tree_util.register_dataclass(
     Coefficients,
