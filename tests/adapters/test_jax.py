@@ -81,7 +81,7 @@ def test_differentiated_surrogate_raises():
             function(2.0)
 
 
-@pytest.mark.parametrize(("mode", "subsampling"), zip([*MODES, MODES[1]], SUBSAMPLINGS, strict=True), ids=str)
+@pytest.mark.parametrize(("mode", "subsampling"), list(zip([*MODES, MODES[1]], SUBSAMPLINGS, strict=True)), ids=str)
 def test_encode_and_decode(mode, subsampling):
     image = images()
     want, want_vjp = pyjpegdiff.jpeg_encode_vjp(
