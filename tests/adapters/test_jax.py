@@ -9,6 +9,7 @@ import jax.numpy as jnp  # noqa: E402
 
 import pyjpegdiff  # noqa: E402
 from pyjpegdiff import arguments as core_arguments  # noqa: E402
+from pyjpegdiff import arrays  # noqa: E402
 from pyjpegdiff.adapters import jax as adapter  # noqa: E402
 from pyjpegdiff.backends import use_backend  # noqa: E402
 from pyjpegdiff.stages.dct import ISLOW, ISLOW_HIGH, ISLOW_LOW, islow_dct, islow_idct  # noqa: E402
@@ -155,6 +156,17 @@ def test_islow_dct_without_float64():
     # 2^15 times these is below 2^24, where float32 holds every integer.
     for part in (high // 128, low):
         assert max(np.abs(part).sum(axis).max() for axis in (0, 1)) <= 2**9
+
+
+def test_float64_is_where_jax_is_told_so():
+    assert arrays.has_float64(np)
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            assert arrays.has_float64(jnp) is x64
+            planes = jnp.ones((1, 8, 8), jnp.float32)
+            assert arrays.for_exact_products(jnp, planes).dtype == (jnp.float64 if x64 else jnp.float32)
+    assert not arrays.is_numpys(jnp.zeros(1, jnp.bfloat16).dtype)
+    assert arrays.is_numpys(np.dtype(">f8"))
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
