@@ -167,8 +167,7 @@ def jax_arrays(load: Callable[[], Codec]) -> Build:
     """A function of (image, quality, luma table, chroma table, cotangent), all JAX arrays; each call waits for it."""
 
     def build(images: Batch) -> Call:
-        import jax
-
+        jax: Any = importlib.import_module("jax")
         codec = load()
         inputs = [jax.numpy.asarray(array) for array in (images, *parameters(len(images)), images)]
         return lambda: jax.block_until_ready(codec(*inputs))
