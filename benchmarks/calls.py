@@ -160,6 +160,51 @@ def compiled() -> Codec:
     return torch.compile(lambda *inputs: codec(*inputs))
 
 
+# --- JAX --------------------------------------------------------------------------------------------------------------
+
+
+def jax_arrays(load: Callable[[], Codec]) -> Build:
+    """A function of (image, quality, luma table, chroma table, cotangent), all JAX arrays; each call waits for it."""
+
+    def build(images: Batch) -> Call:
+        jax: Any = importlib.import_module("jax")
+        codec = load()
+        inputs = [jax.numpy.asarray(array) for array in (images, *parameters(len(images)), images)]
+        return lambda: jax.block_until_ready(codec(*inputs))
+
+    return build
+
+
+def jax_eager() -> Codec:
+    """The straight-through variant of the JAX adapter."""
+    return lambda image, quality, table_y, table_c, cotangent: diff_jpeg_coding(
+        image, quality, table_y, table_c, ste=True, subsampling=SUBSAMPLING
+    )
+
+
+def jax_jit() -> Codec:
+    """The same under ``jit``."""
+    import jax
+
+    codec: Codec = jax.jit(jax_eager())
+    return codec
+
+
+def jax_gradients() -> Codec:
+    """The function and the gradients of all but the cotangent, under ``jit``."""
+    import jax
+
+    codec = jax_eager()
+
+    def with_gradients(*inputs: Any) -> Any:
+        *differentiated, cotangent = inputs
+        result, pull = jax.vjp(lambda *given: codec(*given, cotangent), *differentiated)
+        return result, pull(cotangent)
+
+    compiled_codec: Codec = jax.jit(with_gradients)
+    return compiled_codec
+
+
 # --- what a user would pick instead; imported by name, so that this file loads where they are not installed -----------
 
 

@@ -47,6 +47,7 @@ class Relation(NamedTuple):
 
 
 TORCH = ("torch",)
+JAX = ("jax",)
 KORNIA = ("torch", "kornia")
 DIFF_JPEG = (*KORNIA, "diff_jpeg")
 
@@ -72,6 +73,8 @@ def _contestants() -> Iterator[Contestant]:
     yield Contestant("NumPy libjpeg", calls.forward(arithmetic="libjpeg"), BOTH)
     yield Contestant("torch STE", tensors(calls.eager), BOTH, TORCH, in_memory=True)
     yield Contestant("torch STE compiled", tensors(calls.compiled), BOTH, TORCH)
+    yield Contestant("JAX STE", calls.jax_arrays(calls.jax_eager), BOTH, JAX)
+    yield Contestant("JAX STE jit", calls.jax_arrays(calls.jax_jit), BOTH, JAX)
     yield Contestant("kornia", tensors(calls.kornia, white=1.0), BOTH, KORNIA, in_memory=True)
     yield Contestant("Diff-JPEG", tensors(calls.diff_jpeg), BOTH, DIFF_JPEG, in_memory=True)
     # "VJP" and "backward" always compute the gradients with respect to image, quality and tables.
@@ -82,6 +85,7 @@ def _contestants() -> Iterator[Contestant]:
     targets = {**ALL, ONE: 1.5, MIDDLE: 0.95, LARGE: 1.2}
     yield Contestant(BACKWARD, tensors(calls.eager, True), targets, TORCH, in_memory=True)
     yield Contestant("torch STE compiled + backward", tensors(calls.compiled, True), BOTH, TORCH)
+    yield Contestant("JAX STE jit + backward", calls.jax_arrays(calls.jax_gradients), BOTH, JAX)
     yield Contestant("kornia + backward", tensors(calls.kornia, True, 1.0), BOTH, KORNIA, in_memory=True)
     yield Contestant("Diff-JPEG + backward", tensors(calls.diff_jpeg, True), BOTH, DIFF_JPEG, in_memory=True)
 

@@ -32,6 +32,8 @@ WARM_UP = (Size(1, 64), Size(1, 128))
 # Libraries read these when they are loaded, and never start their threads. What takes two threads starts them itself.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
 T = TypeVar("T")
 
 
@@ -89,6 +91,7 @@ def _begin(threads: int, backend: str | None) -> None:
         # A stopped process would not notice that its parent was killed, and would remain forever.
         set_parent_death_signal = 1  # of <linux/prctl.h>
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    os.environ["XLA_FLAGS"] = XLA_ONE_THREAD  # here alone: the parent may have flags of its own
     pyjpegdiff.set_num_threads(threads)
     if backend is not None:
         _held.enter_context(use_backend(backend))

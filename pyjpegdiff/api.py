@@ -1,9 +1,9 @@
-"""The public functions, for any array of the array API standard; those of torch and Dask go to their adapters."""
+"""The public functions, for any array of the array API standard; those of torch, JAX and Dask go to their adapters."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from array_api_compat import is_dask_array, is_torch_array
+from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
 from pyjpegdiff import arguments, execution
 from pyjpegdiff.arguments import library_of
@@ -393,11 +393,15 @@ def jpeg_decode_vjp(
 
 def _adapter(value: object) -> ModuleType | None:
     """The adapter for an array of a library that has one."""
+    # Gradients of these are their framework's business, and plain array code would silently cut them.
     if is_torch_array(value):
-        # A tensor's gradient is autograd's business, and plain array code would silently cut it.
         from pyjpegdiff.adapters import torch
 
         return torch
+    if is_jax_array(value):
+        from pyjpegdiff.adapters import jax
+
+        return jax
     if is_dask_array(value):
         from pyjpegdiff.adapters import dask
 

@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_jax_array, to_device
+from array_api_compat import array_namespace, is_array_api_obj, to_device
 
 from pyjpegdiff import arrays, backends, checks
 from pyjpegdiff.data_range import warn_of_unit_range
@@ -40,6 +40,8 @@ class Library(NamedTuple):
     """``constant(xp, values, dtype, device)``: numbers as an array that nobody writes to."""
     choose: Callable[[Spec, Namespace, Any], str] = backends.choose
     """The name of the backend for these choices and a device."""
+    device: Callable[[Array], Any] = arrays.device
+    """The device of an array; None where the library itself brings arrays together."""
 
 
 class Origin(NamedTuple):
@@ -82,31 +84,12 @@ def library_of(name: str, value: Any) -> Library:
             f"{name} must be an array (NumPy, CuPy, torch or any other of the array API standard), "
             f"got {checks.kind(value)}"
         )
-    _refuse_without_values(name, value)
     namespace = array_namespace(value)
 
     def owns(other: object) -> bool:
-        return is_array_api_obj(other) and not _is_without_values(other) and array_namespace(other) is namespace
+        return is_array_api_obj(other) and array_namespace(other) is namespace
 
     return Library(namespace, owns, checks.kind(value))
-
-
-def _is_without_values(value: Any) -> bool:
-    """Whether something is one of JAX's tracers."""
-    if not is_jax_array(value):
-        return False
-    import jax
-
-    return isinstance(value, jax.core.Tracer)
-
-
-def _refuse_without_values(name: str, value: Any) -> None:
-    if _is_without_values(value):
-        raise NotImplementedError(
-            f"{name} is a {checks.kind(value)}: there is no adapter yet for JAX's tracers (inside jit, "
-            "grad, vmap), and without one gradients would silently be wrong. Pass concrete arrays, and use the "
-            "function that ends in _vjp for gradients"
-        )
 
 
 # --- the two kinds of calls -------------------------------------------------------------------------------------------
@@ -147,7 +130,7 @@ def coding(
         warn_of_unit_range(image_rgb, stacklevel=3)  # type: ignore[arg-type]
     inputs: dict[str, Array] = {"image_rgb": image_rgb}
     origins: dict[str, Origin] = {}
-    parameters = _Parameters(library, canonical[:-3], layout.compute_dtype, arrays.device(image_rgb), inputs, origins)
+    parameters = _Parameters(library, canonical[:-3], layout.compute_dtype, library.device(image_rgb), inputs, origins)
     parameters.add("jpeg_quality", jpeg_quality)
     parameters.add("quantization_table_y", quantization_table_y)
     parameters.add("quantization_table_c", quantization_table_c, unused=gray)
@@ -199,7 +182,7 @@ def decoding(
     batch_shape = tuple(y.shape[:-4])
     inputs: dict[str, Array] = {}
     origins: dict[str, Origin] = {}
-    parameters = _Parameters(library, batch_shape, layout.compute_dtype, arrays.device(y), inputs, origins)
+    parameters = _Parameters(library, batch_shape, layout.compute_dtype, library.device(y), inputs, origins)
     for group, factors in enumerate(spec.samplings):
         height, width = padded_size(size, factors)
         for name, value in (("cb", cb), ("cr", cr)) if group else (("y", y),):
@@ -282,7 +265,7 @@ class _Parameters:
 
     def add_array(self, name: str, array: Array, shape: Shape) -> None:
         """An array that has been checked, in the shape that the operation takes."""
-        device = arrays.device(array)
+        device = self.library.device(array)
         if device != self.device or shape != tuple(array.shape):
             self.origins[name] = Origin(tuple(array.shape), device)
             array = array if device == self.device else to_device(array, self.device)
@@ -304,7 +287,6 @@ class _Parameters:
 def _check_array(library: Library, name: str, value: Any, alternative: str = "") -> None:
     """An array of the call's library, of a dtype to compute with."""
     if not library.owns(value):
-        _refuse_without_values(name, value)
         raise TypeError(f"{name} must be {alternative}a {library.noun}, got {checks.kind(value)}")
     checks.plain(name, value)
     checks.dtype(library.xp, name, value)

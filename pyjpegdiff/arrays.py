@@ -10,7 +10,13 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_namespace, is_numpy_namespace, is_torch_namespace
+from array_api_compat import (
+    array_namespace,
+    is_cupy_namespace,
+    is_jax_namespace,
+    is_numpy_namespace,
+    is_torch_namespace,
+)
 from array_api_compat import device as device_of
 
 from pyjpegdiff import numpy_namespace
@@ -44,9 +50,14 @@ def is_remote(xp: Namespace, device: Any) -> bool:
 # --- dtypes -----------------------------------------------------------------------------------------------------------
 
 
+def is_numpys(dtype: Any) -> bool:
+    """Whether a dtype is NumPy's own; others, such as JAX's bfloat16, say 2 here."""
+    return isinstance(dtype, np.dtype) and dtype.isbuiltin != 2
+
+
 def result_dtype(xp: Namespace, dtype: Any) -> str:
     """Name of the dtype of a result or a cotangent: that of its argument, float32 for integers."""
-    if isinstance(dtype, np.dtype):
+    if is_numpys(dtype):
         return _result_dtype_of_numpy(dtype)
     return "float32" if xp.isdtype(dtype, "integral") else str(dtype).rpartition(".")[2]  # torch's print with its name
 
@@ -55,6 +66,16 @@ def result_dtype(xp: Namespace, dtype: Any) -> str:
 def _result_dtype_of_numpy(dtype: "np.dtype[Any]") -> str:
     # Every argument of every call needs it, and NumPy takes long to tell. A name has no byte order.
     return "float32" if np.isdtype(dtype, "integral") else dtype.name
+
+
+def has_float64(xp: Namespace) -> bool:
+    """Whether the library computes in float64 if asked to. JAX does so only where it was configured to."""
+    if not is_jax_namespace(xp):  # type: ignore[arg-type]
+        return True
+    import jax
+
+    config: Any = jax.config
+    return bool(config.jax_enable_x64)
 
 
 def to_dtype(xp: Namespace, x: Array, name: str) -> Array:
@@ -90,8 +111,13 @@ def hard_clip(xp: Namespace, x: Array, low: float, high: float) -> Array:
 
 
 def for_exact_products(xp: Namespace, x: Array) -> Array:
-    """Float64 where float32 is not exact: a GPU may take TF32, of 11 bits, for products of matrices."""
-    return x if is_numpy_namespace(xp) else xp.astype(x, xp.float64, copy=False)  # type: ignore[arg-type]
+    """Float64 where float32 is not exact: a GPU may take TF32, of 11 bits, for products of matrices.
+
+    Whoever calls JAX, which may have no float64, asks it for full precision.
+    """
+    if is_numpy_namespace(xp) or not has_float64(xp):  # type: ignore[arg-type]
+        return x
+    return xp.astype(x, xp.float64, copy=False)
 
 
 # --- broadcasting -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pyjpegdiff.arrays import is_numpys
 from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -34,7 +35,7 @@ def plain(name: str, value: object) -> None:
 
 def dtype(xp: Namespace, name: str, value: Array) -> None:
     """A dtype that can be computed with."""
-    known = isinstance(value.dtype, np.dtype)
+    known = is_numpys(value.dtype)
     if not (_numpy_computes(value.dtype) if known else _computes(xp, value.dtype)):
         raise TypeError(f"{name} must have an integer or a floating dtype of 16 to 64 bits, got {value.dtype}")
 

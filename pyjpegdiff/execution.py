@@ -106,7 +106,8 @@ def _cotangents(operation: Operation, call: Call, shapes: tuple[Shape, ...], cot
 def _gradients(operation: Operation, call: Call, by_name: dict[str, Array]) -> Any:
     for name, origin in call.origins.items():
         if name in by_name:
-            by_name[name] = to_device(call.xp.reshape(by_name[name], origin.shape), origin.device)
+            g = call.xp.reshape(by_name[name], origin.shape)
+            by_name[name] = g if origin.device is None else to_device(g, origin.device)
     if operation is not DECODE:
         return CodingGradients(**by_name)
     color = {name: by_name.pop(name) for name in COLOR if name in by_name}

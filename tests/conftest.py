@@ -10,6 +10,9 @@ from tests.samples import THOROUGH
 _compiled = tempfile.TemporaryDirectory(prefix="pyjpegdiff-torch-")
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", _compiled.name)
 
+# Several devices for JAX, before anything has it look for some.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60, database=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("thorough" if THOROUGH else "ci")

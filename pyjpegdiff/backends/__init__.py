@@ -150,6 +150,7 @@ def use_backend(name: str) -> Iterator[None]:
 def choose(spec: Spec, xp: Namespace, device: Any) -> str:
     """The name of the backend for a call."""
     name = _named.get()
+    where = "" if device is None else f" on {device}"
     if name is None:
         for backend in _registered.values():
             if backend.automatic and backend.supports(spec, xp, device):
@@ -158,8 +159,8 @@ def choose(spec: Spec, xp: Namespace, device: Any) -> str:
         return name
     else:
         custom = "" if isinstance(spec.rounding, str) else " with a custom rounding"
-        raise ValueError(f"backend {name!r} cannot serve arrays of {xp.__name__} on {device}{custom}")  # type: ignore[attr-defined]
-    raise ValueError(f"no backend serves arrays of {xp.__name__} on {device}")  # type: ignore[attr-defined]
+        raise ValueError(f"backend {name!r} cannot serve arrays of {xp.__name__}{where}{custom}")  # type: ignore[attr-defined]
+    raise ValueError(f"no backend serves arrays of {xp.__name__}{where}")  # type: ignore[attr-defined]
 
 
 def get(name: str) -> Backend:

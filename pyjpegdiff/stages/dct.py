@@ -11,8 +11,9 @@ blocks are the rows of one tall ``(n, 8)`` matrix, along H they are ``(8, W)`` s
 """
 
 import math
+from collections.abc import Callable
 
-from pyjpegdiff.arrays import constant_like, for_exact_products
+from pyjpegdiff.arrays import constant_like, for_exact_products, has_float64
 from pyjpegdiff.types import Array, Namespace
 
 BLOCK = 8
@@ -33,6 +34,12 @@ ISLOW = (
     (4433, -10704, 10704, -4433, -4433, 10704, -10704, 4433),
     (2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260),
 )
+# In two parts, multiples of 2^7 and the rest.
+ISLOW_HIGH = tuple(tuple((entry + 64) // 128 * 128 for entry in row) for row in ISLOW)
+ISLOW_LOW = tuple(
+    tuple(entry - high for entry, high in zip(row, highs, strict=True))
+    for row, highs in zip(ISLOW, ISLOW_HIGH, strict=True)
+)
 
 
 def dct(xp: Namespace, planes: Array) -> Array:
@@ -51,20 +58,35 @@ def islow_dct(xp: Namespace, planes: Array) -> Array:
     """`dct` of whole samples -128..127 as libjpeg computes it: multiples of 1/8.
 
     The first pass is exact in float32: a row of ISLOW sums to 2^16 at most in magnitude, times 128 that is 2^23, and
-    the rounding shift adds 2^10. Its results reach 2^12, so the second pass reaches 2^28 and takes float64.
+    the rounding shift adds 2^10. Its results reach 2^12, so the second pass reaches 2^28.
     """
     wide = for_exact_products(xp, planes)
     rows = _shifted(xp, right(xp, wide, xp.matrix_transpose(_islow(xp, wide, 11))))
-    rows = xp.astype(rows, xp.float64, copy=False)
-    eighths = _shifted(xp, left(xp, _islow(xp, rows, 15), rows))
+    eighths = _exact_pass(xp, lambda x, islow: left(xp, islow, x), rows, 15)
     return xp.astype(eighths, planes.dtype, copy=False) / 8
 
 
 def islow_idct(xp: Namespace, coefficients: Array) -> Array:
     """`idct` of whole coefficients as libjpeg computes it, before its clip: whole samples."""
-    exact = xp.astype(coefficients, xp.float64)
-    columns = _shifted(xp, left(xp, xp.matrix_transpose(_islow(xp, exact, 11)), exact))
-    return xp.astype(_shifted(xp, right(xp, columns, _islow(xp, exact, 18))), coefficients.dtype, copy=False)
+    columns = _exact_pass(xp, lambda x, islow: left(xp, xp.matrix_transpose(islow), x), coefficients, 11)
+    samples = _exact_pass(xp, lambda x, islow: right(xp, x, islow), columns, 18)
+    return xp.astype(samples, coefficients.dtype, copy=False)
+
+
+def _exact_pass(xp: Namespace, product: Callable[[Array, Array], Array], planes: Array, shift: int) -> Array:
+    """The product of whole planes with ISLOW, shifted: in float64, or in float32 where there is no other.
+
+    Then it is the sum of two products that are exact as long as the planes are below 2^15, which is as far as libjpeg's
+    own 32 bits reach: a row or a column of ISLOW_HIGH / 2^7 or of ISLOW_LOW sums to at most 2^9 in magnitude. What the
+    shift leaves of the high one before its point is taken out first. What is then added up has 22 bits at most.
+    """
+    if has_float64(xp):
+        wide = xp.astype(planes, xp.float64, copy=False)
+        return _shifted(xp, product(wide, _islow(xp, wide, shift)))
+    high = product(planes, constant_like(xp, ISLOW_HIGH, planes) * 2.0**-shift)
+    low = product(planes, constant_like(xp, ISLOW_LOW, planes) * 2.0**-shift)
+    whole = xp.floor(high)
+    return whole + _shifted(xp, (high - whole) + low)
 
 
 def _islow(xp: Namespace, like: Array, shift: int) -> Array:

@@ -1,0 +1,130 @@
+"""The operations as functions of JAX: forward and VJP, each compiled by XLA, each with a rule for its derivative.
+
+No transformation of JAX ever differentiates what a backend does, where the derivative of a rounding is zero. The rule
+of `forward` calls `pull`; the rule of `pull`, which a second derivative meets, raises.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pyjpegdiff import backends
+from pyjpegdiff.operations import Operation
+from pyjpegdiff.spec import Plan
+from pyjpegdiff.types import Size
+
+NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
+
+Arrays = tuple[Any, ...]
+Needs = tuple[bool, ...]
+
+# A module, whose functions differ in their types from the protocol's.
+jax_namespace: Any = jnp
+
+# Of both functions the first four arguments are static.
+_with_rule = functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+_compiled = functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+
+
+# --- forward ----------------------------------------------------------------------------------------------------------
+
+
+@_with_rule
+def _forward(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Arrays) -> tuple[Arrays, Arrays]:
+    needs = (keep,) * len(inputs)
+    # GPUs and TPUs would take fewer bits for products.
+    with jax.default_matmul_precision("highest"):
+        return backends.get(plan.backend).forward(operation, plan, size, jax_namespace, inputs, needs)
+
+
+def _forward_fwd(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Arrays) -> tuple[Any, Any]:
+    # By its own rule again: an outer derivative must not get inside.
+    outputs, residuals = _forward(operation, plan, size, True, inputs)
+    return (outputs, residuals if keep else ()), (inputs, residuals)
+
+
+def _forward_bwd(
+    operation: Operation, plan: Plan, size: Size, keep: bool, kept: tuple[Arrays, Arrays],
+    cotangents: tuple[Arrays, Arrays],
+) -> tuple[Arrays]:  # fmt: skip
+    # Residuals go to `pull` alone, through which no cotangent comes back.
+    of_outputs, _ = cotangents
+    inputs, residuals = kept
+    # Of all inputs: XLA removes what is not used. With `symbolic_zeros` JAX would tell which are differentiated, but
+    # it was seen to give the residuals of one such call to the rule of another, whose gradient then was zero.
+    needs = tuple([jnp.issubdtype(x.dtype, jnp.floating) for x in inputs])
+    return (_pull(operation, plan, size, needs, inputs, residuals, of_outputs),)
+
+
+_forward.defvjp(_forward_fwd, _forward_bwd)
+
+
+# --- VJP --------------------------------------------------------------------------------------------------------------
+
+
+@_with_rule
+def _pull(
+    operation: Operation, plan: Plan, size: Size, needs: Needs, inputs: Arrays, residuals: Arrays, cotangents: Arrays
+) -> Arrays:
+    with jax.default_matmul_precision("highest"):
+        return backends.get(plan.backend).vjp(
+            operation, plan, size, jax_namespace, inputs, residuals, cotangents, needs
+        )
+
+
+def _pull_fwd(operation: Operation, plan: Plan, size: Size, needs: Needs, *arrays: Arrays) -> tuple[Arrays, None]:
+    return _pull(operation, plan, size, needs, *arrays), None
+
+
+def _pull_bwd(operation: Operation, plan: Plan, size: Size, needs: Needs, kept: None, cotangents: Arrays) -> Any:
+    raise NotImplementedError(NO_SECOND)
+
+
+_pull.defvjp(_pull_fwd, _pull_bwd)
+
+
+# --- what calls use ---------------------------------------------------------------------------------------------------
+
+forward = _compiled(_forward)
+pull = _compiled(_pull)
+
+
+def _varying_alike(inputs: Arrays) -> Arrays:
+    """Inputs that vary along the same mesh axes, inside ``shard_map``.
+
+    A parameter that is the same on all devices meets images that are not. The sum of its cotangents over devices is the
+    derivative of this step, and not the business of the rule of `forward`.
+    """
+    varying = [_varying(x) for x in inputs]
+    together = frozenset().union(*varying)
+    return tuple(
+        [
+            x if have == together else jax.lax.pcast(x, tuple(sorted(together - have)), to="varying")
+            for x, have in zip(inputs, varying, strict=True)
+        ]
+    )
+
+
+def _varying(x: Any) -> frozenset[str]:
+    type_ = jax.typeof(x)
+    found: frozenset[str] = type_.manual_axis_type.varying if hasattr(type_, "manual_axis_type") else type_.vma
+    return found
+
+
+class Transformable:
+    """Executes calls so that JAX's transformations of either result are right, or raise."""
+
+    def forward(
+        self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, needs: Needs
+    ) -> tuple[Arrays, Arrays]:
+        """As `pyjpegdiff.execution.Executor.forward`."""
+        return forward(operation, plan, size, any(needs), _varying_alike(inputs))
+
+    def vjp(
+        self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, residuals: Any, cotangents: Any,
+        needs: Needs,
+    ) -> Arrays:  # fmt: skip
+        """As `pyjpegdiff.execution.Executor.vjp`."""
+        return pull(operation, plan, size, needs, inputs, residuals, cotangents)
