@@ -1,5 +1,6 @@
 """Public arguments -> a checked `Call`. From here on, inputs are trusted."""
 
+import functools
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
@@ -114,30 +115,57 @@ def coding(
 ) -> Call:
     """Arguments of code and encode."""
     _check_array(library, "image_rgb", image_rgb)
-    xp = library.xp
-    channel_axis, channels = checks.channels(tuple(image_rgb.shape), channel_axis)
-    if data_range is None and xp.isdtype(image_rgb.dtype, "integral") and image_rgb.dtype != xp.uint8:  # type: ignore[attr-defined]
-        raise ValueError(
-            f"data_range must be given for image_rgb of dtype {image_rgb.dtype} (65535 where that is its white, 255 "
-            "where it holds 8-bit samples), got None"
-        )
-    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(xp, image_rgb.dtype))
-    canonical = layout.canonical_shape(tuple(image_rgb.shape))
-    size = checks.image_size(tuple(image_rgb.shape), canonical)
-    gray = channels == 1
-    spec = make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray)
+    has_color = (None if color_matrix is None else True, None if color_offset is None else True)
+    spec, layout, size, batch_shape = _statics(
+        library, tuple(image_rgb.shape), image_rgb.dtype, ste, arithmetic, subsampling, rounding, flooring, *has_color,
+        data_range, channel_axis,
+    )  # fmt: skip
+    gray = spec.sampling is None
     if library is NUMPY and data_range is None:
         warn_of_unit_range(image_rgb, stacklevel=3)  # type: ignore[arg-type]
     inputs: dict[str, Array] = {"image_rgb": image_rgb}
     origins: dict[str, Origin] = {}
-    parameters = _Parameters(library, canonical[:-3], layout.compute_dtype, library.device(image_rgb), inputs, origins)
+    parameters = _Parameters(library, batch_shape, layout.compute_dtype, library.device(image_rgb), inputs, origins)
     parameters.add("jpeg_quality", jpeg_quality)
     parameters.add("quantization_table_y", quantization_table_y)
     parameters.add("quantization_table_c", quantization_table_c, unused=gray)
     parameters.add("color_matrix", color_matrix, unused=gray)
     parameters.add("color_offset", color_offset, unused=gray)
-    plan = Plan(spec, layout, library.choose(spec, xp, parameters.device))
+    plan = Plan(spec, layout, library.choose(spec, library.xp, parameters.device))
     return Call(library, plan, size, inputs, origins, None if gray else subsampling)
+
+
+def _statics(library: Library, *given: Any) -> tuple[Spec, Layout, Size, Shape]:
+    """What shape, dtype and choices decide. NumPy's are kept: to check them takes longer than to code a small image."""
+    if library is NUMPY and isinstance(given[5], str):  # a caller's own functions are not kept alive
+        try:
+            return _kept_statics(*given)
+        except TypeError:  # what cannot be hashed is wrong, which is said below
+            pass
+    return _new_statics(library.xp, *given)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _kept_statics(*given: Any) -> tuple[Spec, Layout, Size, Shape]:
+    return _new_statics(NUMPY.xp, *given)
+
+
+def _new_statics(
+    xp: Namespace, shape: Shape, dtype: Any, ste: object, arithmetic: object, subsampling: object, rounding: Rounding,
+    flooring: object, color_matrix: object, color_offset: object, data_range: float | None, channel_axis: int | None,
+) -> tuple[Spec, Layout, Size, Shape]:  # fmt: skip
+    channel_axis, channels = checks.channels(shape, channel_axis)
+    if data_range is None and xp.isdtype(dtype, "integral") and dtype != xp.uint8:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"data_range must be given for image_rgb of dtype {dtype} (65535 where that is its white, 255 where it "
+            "holds 8-bit samples), got None"
+        )
+    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(xp, dtype))
+    canonical = layout.canonical_shape(shape)
+    size = checks.image_size(shape, canonical)
+    gray = channels == 1
+    spec = make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray)
+    return spec, layout, size, canonical[:-3]
 
 
 def decoding(

@@ -35,6 +35,8 @@ def pixels_of(layout: Layout, image: Any, compute_dtype: np.dtype[Any]) -> tuple
 
 def address(array: np.ndarray[Any, Any]) -> int:
     """Where an array's first element lies."""
+    if array.flags.carray:  # in C order, and may be written to
+        return address_of_new(array)
     found: int = array.__array_interface__["data"][0]
     return found
 
