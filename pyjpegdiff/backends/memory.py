@@ -5,6 +5,7 @@ written to. glibc keeps freed memory of up to 32 MiB once it has seen such an ar
 here.
 """
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -54,7 +55,7 @@ class _Lent:
 
     def __del__(self) -> None:
         # Until it is written to again, the system may take its pages for others.
-        self.memory.madvise(mmap.MADV_FREE)
+        _advise(self.memory, "MADV_FREE")
         _freed.append(self.memory)
         del _freed[:-MOST_KEPT]
 
@@ -75,5 +76,10 @@ def _new(size: int) -> mmap.mmap | None:
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:  # NumPy says it better
         return None
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    _advise(memory, "MADV_HUGEPAGE")
     return memory
+
+
+def _advise(memory: mmap.mmap, name: str) -> None:
+    with contextlib.suppress(AttributeError, OSError):  # of a system that does not know it
+        memory.madvise(getattr(mmap, name))
