@@ -50,7 +50,7 @@ kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing
 try-kernels: .venv/python.stamp
 	@$(MAKE) --no-print-directory kernels || { rm -f $(KERNELS); echo "No kernels were built: NumPy does their work."; }
 
-# The kernels without Python. Instruments see what one instruction set does as well as another.
+# The kernels without Python, for the processor at hand: where its vectors are wide, rows end in other ways.
 sanitize: $(if $(COMPILER),$(foreach name,address undefined thread,build/sanitize/$(name))) ## Run the kernels under sanitizers
 	for name in $^; do $$name 20 || exit 1; done
 
@@ -63,7 +63,7 @@ neon: ## Run the kernels' checks as an emulated ARM processor, which needs g++-a
 build/sanitize/%: $(wildcard pyjpegdiff/kernels/*/*.[ch]pp) tests/kernels/check.cpp
 	@mkdir -p build/sanitize
 	$(firstword $(COMPILER)) -std=c++17 -O1 -g1 -fsanitize=$* -fno-sanitize-recover=all -fno-math-errno \
-	  -fno-trapping-math -Wno-psabi -DINSTRUCTION_SET=baseline pyjpegdiff/kernels/cpu/*.cpp tests/kernels/check.cpp \
+	  -fno-trapping-math -Wno-psabi -march=native -DINSTRUCTION_SET=baseline pyjpegdiff/kernels/cpu/*.cpp tests/kernels/check.cpp \
 	  -pthread -o $@
 
 clean: ## Remove the environment and what tools left behind
