@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
+import numpy as np
 from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
 from pyjpegdiff import arguments, execution
@@ -393,6 +394,8 @@ def jpeg_decode_vjp(
 
 def _adapter(value: object) -> ModuleType | None:
     """The adapter for an array of a library that has one."""
+    if isinstance(value, np.ndarray):
+        return None
     # Gradients of these are their framework's business, and plain array code would silently cut them.
     if is_torch_array(value):
         from pyjpegdiff.adapters import torch
