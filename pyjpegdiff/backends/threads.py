@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -108,7 +110,7 @@ def _count(value: object) -> int:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{allowed}, got {value!r}") from None
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{allowed}, got {value!r}")
     if count < 1:
         raise ValueError(f"{allowed}, got {count}")
