@@ -27,6 +27,8 @@ class Case(NamedTuple):
             array = self.xp.to_device(array, "cpu") if hasattr(self.xp, "to_device") else array.to_device(STRICT_CPU)
         elif hasattr(array, "get"):
             array = array.get()
+        elif hasattr(array, "cpu"):
+            array = array.cpu()
         return np.asarray(array)
 
 

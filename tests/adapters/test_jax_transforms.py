@@ -277,34 +277,3 @@ def test_batch_size_may_be_a_symbol(images):
     (batch,) = jax.export.symbolic_shape("batch")
     exported = jax.export.export(jax.jit(code))(jax.ShapeDtypeStruct((batch, 3, 16, 24), jnp.float32), QUALITY)
     assert jnp.array_equal(exported.call(images, jnp.asarray(QUALITY)), code(images, QUALITY))
-
-
-# --- the row of the support table -------------------------------------------------------------------------------------
-
-
-def support_row(device):
-    """Each column of the table, in few lines."""
-    images = jax.device_put(jnp.asarray(IMAGES), device)
-    yield "eager", code(images, 50)
-    yield "compiled", jax.jit(code)(images, 50)
-    yield "gradient", jax.jit(jax.grad(loss))(images, 50.0)
-    yield "vmap", jax.vmap(code, (0, None))(images, 50)
-    yield "libjpeg arithmetic", diff_jpeg_coding(images, 50, arithmetic="libjpeg")
-
-
-@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
-def test_row_of_the_support_table(platform):
-    try:
-        device = jax.devices(platform)[0]
-    except RuntimeError:
-        pytest.skip(f"no {platform}: not yet run on one")
-    cells = dict(support_row(device))
-    assert list(cells) == ["eager", "compiled", "gradient", "vmap", "libjpeg arithmetic"]
-    assert all(x.devices() == {device} for x in cells.values())
-    exact = cells.pop("libjpeg arithmetic")
-    np.testing.assert_array_equal(exact, diff_jpeg_coding(IMAGES, 50, arithmetic="libjpeg"))
-    want, vjp = pyjpegdiff.diff_jpeg_coding_vjp(IMAGES, 50, ste=True)
-    g = vjp(2 * want / want.size).image_rgb
-    np.testing.assert_allclose(cells.pop("gradient"), g, rtol=0, atol=1e-4 * np.abs(g).max())
-    for coded in cells.values():
-        assert (np.asarray(coded) != want).sum() <= 3 * 16 * 16
