@@ -20,7 +20,7 @@ BLOCKS = [
 
 @pytest.mark.parametrize("code", BLOCKS)
 def test_code_block_runs(code, capsys):
-    for name in ("torch", "dask"):
+    for name in ("torch", "jax", "dask"):
         if name in code:
             pytest.importorskip(name)
     exec(compile(code, "README.md", "exec"), {})
