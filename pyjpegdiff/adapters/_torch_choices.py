@@ -46,7 +46,7 @@ def _schedule(quality: Tensor) -> Tensor:
             "quality must be in 1..100, and the first number of a pair must not be above the second, got a schedule "
             f"of {quality.min().item():g}..{quality.max().item():g}"
         )
-    return rows.clone()
+    return rows
 
 
 def probability(p: Any) -> float:
@@ -78,7 +78,7 @@ def normalization(
     )
     if not all(deviation > 0 for deviation in deviations):
         raise ValueError(f"std must be positive, got {std!r}")
-    # A gray level of neither black nor white; beyond, mean and data_range are of different units.
+    # The mean of pixel values is one of their range. Another one is in other units than data_range.
     if not all(0 <= each <= white for each in means):
         raise ValueError(f"mean must be in 0..data_range, which is 0..{white:g} here, got {mean!r}")
     return means, deviations, white
@@ -155,8 +155,13 @@ def check_drawn(drawn: Any, batch_shape: Sequence[int]) -> None:
     """What was drawn for images of this batch shape."""
     if not (isinstance(drawn, tuple) and len(drawn) == 3):
         raise TypeError(f"drawn must be what draw returns, got {checks.kind(drawn)}")
-    for name, value in (("quality", drawn[0]), ("applied", drawn[1])):
+    quality, applied, _ = drawn
+    for name, value in (("quality", quality), ("applied", applied)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"drawn.{name} must be a tensor, got {checks.kind(value)}")
         if tuple(value.shape) != tuple(batch_shape):
             raise ValueError(
                 f"drawn.{name} must have the batch shape {tuple(batch_shape)} of the images, got {tuple(value.shape)}"
             )
+    if applied.dtype != torch.bool:
+        raise TypeError(f"drawn.applied must have dtype torch.bool, got {applied.dtype}")

@@ -123,7 +123,7 @@ class RandomJPEG(nn.Module):
             arguments.check_choices(**self.codec, subsampling=each, color_matrix=None, color_offset=None)
 
     def draw(self, batch_shape: Sequence[int] = ()) -> Drawn:
-        """Draw, on the host, what `forward` takes as ``drawn``.
+        """Draw, on the host, what `forward` takes as ``drawn``. In training mode, a schedule moves on.
 
         Parameters
         ----------
@@ -146,14 +146,20 @@ class RandomJPEG(nn.Module):
         *inputs : Tensor, or anything with tensors in it
             Images (..., 3, H, W), or (..., 1, H, W) of gray, floating or uint8, alone or among masks, boxes and
             labels in tuples, lists and dicts. Images are all ``tv_tensors.Image`` and ``tv_tensors.Video`` that are
-            there; if there are none, the first plain tensor. All else is passed through.
+            there; if there are none, the first plain tensor. All else is passed through. Several images share one
+            draw, and need the same batch shape.
         drawn : Drawn, optional
             What to do, as `draw` returns it. Default: it is drawn.
 
         Returns
         -------
         The same, in the structure of the inputs
-            New images, of the same dtypes. A uint8 image is rounded, and passes no gradient.
+            New images, of the same shapes and dtypes. A uint8 image is rounded, and passes no gradient.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming what does not fit: an image's dtype, channels or batch shape, or ``drawn``.
         """
         leaves, structure = tree_flatten(inputs[0] if len(inputs) == 1 else inputs)
         vision = sys.modules.get("torchvision.tv_tensors")
@@ -165,7 +171,7 @@ class RandomJPEG(nn.Module):
             batch_shape = self._batch_shape(image)
             drawn = self._draw_for(image, batch_shape) if drawn is None else drawn
             choices.check_drawn(drawn, batch_shape)
-            result = self._apply_drawn(image, batch_shape, drawn)
+            result = self._apply_drawn(image, batch_shape, Drawn(*drawn))
             leaves[place] = vision.wrap(result, like=leaf) if vision is not None and is_wrapped else result
         return tree_unflatten(leaves, structure)
 
@@ -192,11 +198,11 @@ class RandomJPEG(nn.Module):
     def _draw(self, batch_shape: Sequence[int], device: torch.device) -> Drawn:
         shape = [1] * len(batch_shape) if self.same_on_batch else batch_shape
         # A compiler takes no `generator` beside symbolic sizes, be it None.
-        options: dict[str, Any] = {} if self.generator is None else {"generator": self.generator}
-        numbers = torch.rand(2, *shape, device=device, **options)
+        options: dict[str, Any] = {"device": device} | ({} if self.generator is None else {"generator": self.generator})
+        numbers = torch.rand(2, *shape, dtype=torch.float32, **options)
         of_quality, of_application = [n.expand(tuple(batch_shape)) for n in numbers.unbind()]
         lowest, highest = self._range()
-        # At most 1 - 2^-24 times a number of up to 100 is less than that number in float32, too.
+        # Random numbers are 1 - 2^-24 at most. Their product stays below highest - lowest + 1 in float32, too.
         quality = lowest + (of_quality.to(lowest.device) * (highest - lowest + 1)).floor()
         several = len(self.subsampling) > 1
         index = int(torch.randint(len(self.subsampling), (), **options)) if several else 0
@@ -206,7 +212,7 @@ class RandomJPEG(nn.Module):
         """The lowest and the highest quality now; a schedule moves on."""
         if self.step is None:
             return self._ranges[0].float().unbind()
-        # Selected on its device, which nobody waits for.
+        # Selected on the device of `step`: to read it here would be to wait for that.
         row = self._ranges.index_select(0, self.step.clamp(max=len(self._ranges) - 1).reshape(1))
         if self.training:
             self.step += 1
@@ -226,7 +232,7 @@ class RandomJPEG(nn.Module):
         images = image.reshape(-1, *image.shape[len(batch_shape) :])
         quality, applied = drawn.quality.reshape(-1), drawn.applied.reshape(-1)
         if torch.compiler.is_compiling() or type(applied) is not Tensor or applied.device.type != "cpu":
-            # How many images are to be compressed is not known to a graph, nor here before a device has got there.
+            # A graph does not know how many images are to be compressed; to ask a device would be to wait for it.
             coded = self._round_trip(images, quality, drawn.subsampling)
             chosen = applied.to(image.device).reshape(-1, *[1] * (images.ndim - 1))
             return torch.where(chosen, coded, images).reshape(image.shape)

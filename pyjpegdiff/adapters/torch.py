@@ -94,7 +94,7 @@ def diff_jpeg_coding(
     >>> import torch
     >>> from pyjpegdiff.adapters.torch import diff_jpeg_coding
     >>> image = (255 * torch.rand(2, 3, 32, 32)).requires_grad_()
-    >>> quality = torch.tensor([20.0, 80.0], requires_grad=True)  # one a sample
+    >>> quality = torch.tensor([20.0, 80.0], requires_grad=True)  # one per sample
     >>> diff_jpeg_coding(image, quality, ste=True).square().mean().backward()
     >>> image.grad.shape, quality.grad.shape
     (torch.Size([2, 3, 32, 32]), torch.Size([2]))

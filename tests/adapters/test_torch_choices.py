@@ -75,6 +75,9 @@ CALLS = [
     (TypeError, "drawn must be what draw returns, got int", {}, (IMAGE,), {"drawn": 50}),
     (ValueError, "drawn.quality must have the batch shape (3,)", {}, (torch.zeros(3, 3, 8, 8),), {"drawn": ALL}),
     (ValueError, "drawn.applied", {}, (IMAGE,), {"drawn": ALL._replace(applied=torch.tensor(True))}),
+    (TypeError, "drawn.quality must be a tensor, got int", {}, (IMAGE,), {"drawn": ALL._replace(quality=50)}),
+    (TypeError, "drawn.applied must be a tensor, got bool", {}, (IMAGE,), {"drawn": (*ALL[:1], True, "4:2:0")}),
+    (TypeError, "drawn.applied must have dtype torch.bool", {}, (IMAGE,), {"drawn": ALL._replace(applied=ALL[0])}),
 ]
 
 

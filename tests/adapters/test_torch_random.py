@@ -59,6 +59,34 @@ def test_probability(p):
         assert abs(float(of_applied.mean()) - 31) <= 5 * np.sqrt(2 / 3 / len(of_applied))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_default_dtype_changes_nothing(dtype):
+    """Random numbers of few bits would make some qualities more likely, and a small ``p`` another one."""
+    before = torch.get_default_dtype()
+    expected = RandomJPEG((1, 100), p=0.001, generator=seeded()).draw((10_000,))
+    try:
+        torch.set_default_dtype(dtype)
+        drawn = RandomJPEG((1, 100), p=0.001, generator=seeded()).draw((10_000,))
+    finally:
+        torch.set_default_dtype(before)
+    assert drawn.quality.dtype == torch.float32
+    assert torch.equal(drawn.quality, expected.quality)
+    assert torch.equal(drawn.applied, expected.applied)
+
+
+def test_draws_are_of_the_host_whatever_the_default_device():
+    jpeg = RandomJPEG(50, p=1, subsampling=("4:2:0", "4:4:4"))
+    with torch.device("meta"):
+        drawn = jpeg.draw((2,))
+    assert drawn.applied.device.type == drawn.quality.device.type == "cpu"
+    assert drawn.subsampling in jpeg.subsampling
+
+
+def test_a_plain_tuple_is_taken_as_what_was_drawn(image):
+    drawn = drawn_of([30, 60], [True, False])
+    assert torch.equal(RandomJPEG()(image, drawn=tuple(drawn)), RandomJPEG()(image, drawn=drawn))
+
+
 def test_same_on_batch():
     jpeg = RandomJPEG((1, 100), p=0.5, same_on_batch=True, generator=seeded())
     draws = [jpeg.draw((4, 5)) for _ in range(40)]
