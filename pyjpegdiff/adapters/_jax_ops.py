@@ -11,6 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from pyjpegdiff import backends
+from pyjpegdiff.adapters._jax_kernels import JaxKernels
+from pyjpegdiff.adapters._jax_meshes import varying_alike
+from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.operations import Operation
 from pyjpegdiff.spec import Plan
 from pyjpegdiff.types import Size
@@ -28,6 +31,11 @@ _with_rule = functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 _compiled = functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 
 
+
+def _backend(plan: Plan) -> Any:
+    return JaxKernels() if plan.backend == CpuKernels.name else backends.get(plan.backend)
+
+
 # --- forward ----------------------------------------------------------------------------------------------------------
 
 
@@ -36,7 +44,7 @@ def _forward(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: A
     needs = (keep,) * len(inputs)
     # GPUs and TPUs would take fewer bits for products.
     with jax.default_matmul_precision("highest"):
-        return backends.get(plan.backend).forward(operation, plan, size, jax_namespace, inputs, needs)
+        return _backend(plan).forward(operation, plan, size, jax_namespace, inputs, needs)
 
 
 def _forward_fwd(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Arrays) -> tuple[Any, Any]:
@@ -69,7 +77,7 @@ def _pull(
     operation: Operation, plan: Plan, size: Size, needs: Needs, inputs: Arrays, residuals: Arrays, cotangents: Arrays
 ) -> Arrays:
     with jax.default_matmul_precision("highest"):
-        return backends.get(plan.backend).vjp(
+        return _backend(plan).vjp(
             operation, plan, size, jax_namespace, inputs, residuals, cotangents, needs
         )
 
@@ -91,40 +99,20 @@ forward = _compiled(_forward)
 pull = _compiled(_pull)
 
 
-def _varying_alike(inputs: Arrays) -> Arrays:
-    """Inputs that vary along the same mesh axes, inside ``shard_map``.
-
-    A parameter that is the same on all devices meets images that are not. The sum of its cotangents over devices is the
-    derivative of this step, and not the business of the rule of `forward`.
-    """
-    varying = [_varying(x) for x in inputs]
-    together = frozenset().union(*varying)
-    return tuple(
-        [
-            x if have == together else jax.lax.pcast(x, tuple(sorted(together - have)), to="varying")
-            for x, have in zip(inputs, varying, strict=True)
-        ]
-    )
-
-
-def _varying(x: Any) -> frozenset[str]:
-    type_ = jax.typeof(x)
-    found: frozenset[str] = type_.manual_axis_type.varying if hasattr(type_, "manual_axis_type") else type_.vma
-    return found
-
-
 class Transformable:
     """Executes calls so that JAX's transformations of either result are right, or raise."""
 
     def forward(
         self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, needs: Needs
     ) -> tuple[Arrays, Arrays]:
-        """As `pyjpegdiff.execution.Executor.forward`."""
-        return forward(operation, plan, size, any(needs), _varying_alike(inputs))
+        """As `pyjpegdiff.execution.Executor.forward`; the VJP finds its inputs among the residuals."""
+        inputs = varying_alike(inputs)
+        outputs, residuals = forward(operation, plan, size, any(needs), inputs)
+        return outputs, (inputs, residuals)
 
     def vjp(
         self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, residuals: Any, cotangents: Any,
         needs: Needs,
     ) -> Arrays:  # fmt: skip
         """As `pyjpegdiff.execution.Executor.vjp`."""
-        return pull(operation, plan, size, needs, inputs, residuals, cotangents)
+        return pull(operation, plan, size, needs, *residuals, cotangents)

@@ -29,12 +29,15 @@ import jax
 import numpy as np
 from jax import Array
 
-from pyjpegdiff import arguments, checks, execution, numpy_namespace
+from pyjpegdiff import arguments, backends, checks, execution, numpy_namespace
+from pyjpegdiff.adapters import _jax_kernels
 from pyjpegdiff.adapters._jax_ops import Transformable, jax_namespace
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.arrays import constant
+from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
+from pyjpegdiff.spec import Spec
 from pyjpegdiff.types import Rounding
 
 __all__ = [
@@ -53,12 +56,22 @@ def _constant(xp: Any, values: Any, dtype: Any, device: Any) -> Any:
     return constant(numpy_namespace.xp, values, np.dtype(dtype), None)
 
 
+def _choose(spec: Spec, xp: Any, device: Any) -> str:
+    """As `pyjpegdiff.backends.choose`, where the kernels of NumPy arrays may serve those of JAX."""
+    if isinstance(spec.rounding, str) and _jax_kernels.are_here():
+        found = backends.choose(spec, numpy_namespace.xp, None)
+        if found == CpuKernels.name:
+            return found
+    return backends.choose(spec, xp, device)
+
+
 # Tracers have no device, and JAX itself brings arguments together.
 LIBRARY = Library(
     jax_namespace,
     lambda other: isinstance(other, jax.Array),
     "jax.Array",
     constant=_constant,
+    choose=_choose,
     device=lambda array: None,
 )
 

@@ -82,13 +82,7 @@ def frame_of(
         has_u="u_y" in parts, has_in_range="in_range_y" in parts, has_inside="inside" in parts, **parts,
     )  # fmt: skip
     of_image = np.dtype(image_dtype)
-    item = of_image.itemsize
-    if channel_axis == -1:
-        image_shape: Shape = (*batch_shape, height, width, channels)
-        strides: Shape = (channels * height * width * item, item, channels * width * item, channels * item)
-    else:
-        image_shape = (*batch_shape, *((channels,) if channel_axis is not None else ()), height, width)
-        strides = (channels * height * width * item, height * width * item, width * item, item)
+    core, pixels = new_pixels(channel_axis, channels, size, of_image)
     padded = [padded_size(size, samplings[0 if component == "y" else -1]) for component in BLOCKS]
     blocks = [
         (component, (*batch_shape, h // 8, w // 8, 8, 8)) for component, (h, w) in zip(BLOCKS, padded, strict=True)
@@ -98,11 +92,24 @@ def frame_of(
     strips = call.samples * library.pyjpegdiff_strips(reference)
     parameters = _parameters(name, gray=channels == 1)
     return Frame(
-        bytes(call), parameters, parameters[-1].place.stop, np.dtype(dtype), image_shape, of_image,
-        (KIND_OF[of_image], *strides), tuple(blocks[:channels]), residuals_shape, strips,
+        bytes(call), parameters, parameters[-1].place.stop, np.dtype(dtype), (*batch_shape, *core), of_image, pixels,
+        tuple(blocks[:channels]), residuals_shape, strips,
         library.pyjpegdiff_operands_size(reference), strips * library.pyjpegdiff_sums_size(reference),
         library.pyjpegdiff_scratch_size(reference),
     )  # fmt: skip
+
+
+def new_pixels(
+    channel_axis: int | None, channels: int, size: Size, dtype: np.dtype[Any]
+) -> tuple[Shape, tuple[int, ...]]:
+    """The shape of each sample of an image in the order of its memory, and its fields of `Pixels` but the address."""
+    height, width = size
+    item = dtype.itemsize
+    sample = channels * height * width * item
+    if channel_axis == -1:
+        return (height, width, channels), (KIND_OF[dtype], sample, item, channels * width * item, channels * item)
+    shape = (*((channels,) if channel_axis is not None else ()), height, width)
+    return shape, (KIND_OF[dtype], sample, height * width * item, width * item, item)
 
 
 def _parameters(name: str, gray: bool) -> tuple[Parameter, ...]:

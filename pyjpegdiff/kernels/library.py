@@ -88,6 +88,8 @@ def _declare(library: ctypes.CDLL) -> None:
     for name in ("operands_size", "sums_size", "scratch_size", "strips"):
         function = getattr(library, f"pyjpegdiff_{name}")
         function.argtypes, function.restype = [call], c_int64
+    library.pyjpegdiff_xla_scratch_size.argtypes = [call, c_int64]
+    library.pyjpegdiff_xla_scratch_size.restype = c_int64
     for name in ("prepare", "finish"):
         function = getattr(library, f"pyjpegdiff_{name}")
         function.argtypes, function.restype = [call], None

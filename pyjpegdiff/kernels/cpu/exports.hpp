@@ -32,3 +32,9 @@ EXPORT void pyjpegdiff_forward(const Call*, int64_t first, int64_t last, void* s
 EXPORT void pyjpegdiff_vjp(const Call*, int64_t first, int64_t last, void* scratch);
 // From all sums, and of encode the cotangents of its own steps, to those cotangents of parameters that are needed.
 EXPORT void pyjpegdiff_finish(const Call*);
+
+// Handlers that XLA calls with its frame of a call; they return its error or null. See xla.cpp.
+EXPORT void* pyjpegdiff_xla_forward(void* frame);
+EXPORT void* pyjpegdiff_xla_vjp(void* frame);
+// Bytes of scratch memory of such a call that several threads share.
+EXPORT int64_t pyjpegdiff_xla_scratch_size(const Call*, int64_t threads);

@@ -1,0 +1,172 @@
+// Handlers through which XLA calls the kernels. All memory, that of this file's own state too, is XLA's.
+//
+// Attributes: `call`, the struct without any array, of one sample; `buffers`, of each argument and each result where its
+// address belongs in the struct, in bytes, and its bytes per sample. Samples are all leading axes of a buffer together.
+
+#include "xla.hpp"
+
+#include <string.h>
+
+#include "exports.hpp"
+
+namespace {
+
+using Kernel = void (*)(const Call*, int64_t, int64_t, void*);
+
+constexpr int64_t SCRATCH = -1;            // where the address of scratch memory belongs
+constexpr int64_t ALIGNMENT = 64;
+constexpr int64_t THREADED_AREA = 1 << 18;  // pixels that are worth threads
+
+int64_t aligned(int64_t n) { return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+// A call in work. It lies in scratch memory, before that of its threads.
+struct Work {
+    Call call;
+    Kernel kernel;
+    const xla::Api* api;
+    xla::Future* future;
+    int64_t strips, threads, scratch_size;
+    int64_t next, left;  // threads that have begun, and those that have not ended
+
+    void* scratch(int64_t thread) {
+        return reinterpret_cast<char*>(this) + aligned(sizeof(Work)) + thread * scratch_size;
+    }
+};
+
+void forget(const xla::Api* api, xla::Error* error) {
+    xla::DestroyError destroy = {{sizeof(destroy), nullptr}, error};
+    if (error) api->destroy_error(&destroy);
+}
+
+// One thread's share. The last one to end finishes the call.
+void run(void* data) {
+    Work& work = *static_cast<Work*>(data);
+    const int64_t thread = __atomic_fetch_add(&work.next, 1, __ATOMIC_RELAXED);
+    const int64_t first = work.strips * thread / work.threads, last = work.strips * (thread + 1) / work.threads;
+    work.kernel(&work.call, first, last, work.scratch(thread));
+    if (__atomic_sub_fetch(&work.left, 1, __ATOMIC_ACQ_REL)) return;
+    if (work.call.g_parameters) pyjpegdiff_finish(&work.call);
+    xla::FutureOnly available = {{sizeof(available), nullptr}, work.future};
+    if (work.future) forget(work.api, work.api->set_available(&available));
+}
+
+// XLA's own threads take shares. Nobody waits for them here: the future tells when all is done.
+void start(xla::Frame* frame, Work& work, int64_t most) {
+    int64_t threads = 1;
+    const Call& call = work.call;
+    if (most > 1 && call.samples * call.height * call.width >= THREADED_AREA) {
+        xla::CountThreads count = {{sizeof(count), nullptr}, frame->context, &threads};
+        xla::Error* const error = work.api->count_threads(&count);
+        if (error) threads = 1;
+        forget(work.api, error);
+    }
+    if (threads > most) threads = most;
+    if (threads > work.strips) threads = work.strips;
+    if (threads > 1) {
+        xla::FutureOnly create = {{sizeof(create), nullptr}, nullptr};
+        xla::Error* const error = work.api->create_future(&create);
+        work.future = error ? nullptr : create.future;
+        forget(work.api, error);
+    }
+    work.threads = work.left = work.future ? threads : 1;
+    frame->future = work.future;
+    for (int64_t thread = work.threads; thread > 1; --thread) {
+        xla::Schedule schedule = {{sizeof(schedule), nullptr}, frame->context, run, &work};
+        xla::Error* const error = work.api->schedule(&schedule);
+        if (error) run(&work);
+        forget(work.api, error);
+    }
+    run(&work);
+}
+
+xla::Error* refuse(const xla::Api* api, const char* message) {
+    xla::ErrorText text = {{sizeof(text), nullptr}, message, xla::INVALID_ARGUMENT};
+    return api->create_error(&text);
+}
+
+bool is_known(const xla::Api* api) { return KNOWS(api, version) && api->version.major == 0 && KNOWS(api, set_available); }
+
+// An attribute of whole numbers; null: there is none.
+const xla::Numbers* numbers(const xla::Attributes& attributes, const char* name) {
+    for (int64_t i = 0; i < attributes.count; ++i) {
+        const xla::Text& found = *attributes.names[i];
+        if (found.length != strlen(name) || memcmp(found.first, name, found.length)) continue;
+        const xla::Numbers* const values = attributes.values[i];
+        return attributes.types[i] == xla::ARRAY && values->dtype == xla::S64 ? values : nullptr;
+    }
+    return nullptr;
+}
+
+int64_t bytes_of_number(int dtype) {
+    switch (dtype) {
+        case 1: case 2: case 6: return 1;             // bool, int8, uint8
+        case 3: case 7: case 10: case 16: return 2;   // int16, uint16, float16, bfloat16
+        case 4: case 8: case 11: return 4;            // int32, uint32, float32
+        case 5: case 9: case 12: return 8;            // int64, uint64, float64
+    }
+    return 0;
+}
+
+int64_t bytes_of(const xla::Buffer& buffer) {
+    int64_t bytes = bytes_of_number(buffer.dtype);
+    for (int64_t axis = 0; axis < buffer.rank; ++axis) bytes *= buffer.lengths[axis];
+    return bytes;
+}
+
+// The version that XLA is told of; none that it accepts where its structs are not known here.
+void describe(const xla::Frame* frame, xla::Metadata* metadata) {
+    metadata->version = {{sizeof(xla::Version), nullptr}, frame->api && is_known(frame->api) ? 0 : -1, 3};
+    metadata->traits = 0;
+}
+
+xla::Error* handle(xla::Frame* frame, Kernel kernel) {
+    const auto* const extension = static_cast<const xla::Extension*>(frame->extensions);
+    if (extension && extension->type == xla::METADATA) {
+        describe(frame, extension->metadata);
+        return nullptr;
+    }
+    const xla::Api* const api = frame->api;
+    if (!KNOWS(frame, attributes) || !is_known(api)) return refuse(api, "pyjpegdiff: XLA is of another version");
+    if (frame->stage != xla::EXECUTE) return nullptr;
+    const xla::Numbers *const call = numbers(frame->attributes, "call"),
+                       *const places = numbers(frame->attributes, "buffers");
+    const int64_t count = frame->arguments.count, total = count + frame->results.count;
+    if (!call || call->count * 8 != sizeof(Call) || !places || int64_t(places->count) != 2 * total)
+        return refuse(api, "pyjpegdiff: attributes are of another version");
+
+    Call filled;
+    memcpy(&filled, call->data, sizeof(Call));
+    char* scratch = nullptr;
+    int64_t scratch_bytes = 0, samples = -1;
+    for (int64_t i = 0; i < total; ++i) {
+        const xla::Buffer& buffer = i < count ? *frame->arguments.buffers[i] : *frame->results.buffers[i - count];
+        const int64_t *const place = static_cast<const int64_t*>(places->data) + 2 * i, bytes = bytes_of(buffer);
+        if (samples < 0 && place[1] > 0) samples = bytes / place[1];
+        if (place[1] <= 0 || bytes != samples * place[1]) return refuse(api, "pyjpegdiff: buffers differ in samples");
+        if (place[0] == SCRATCH)
+            scratch = static_cast<char*>(buffer.data), scratch_bytes = bytes;
+        else if (place[0] >= 0 && place[0] + int64_t(sizeof(void*)) <= int64_t(sizeof(Call)))
+            memcpy(reinterpret_cast<char*>(&filled) + place[0], &buffer.data, sizeof(void*));
+        else
+            return refuse(api, "pyjpegdiff: a buffer has no place");
+    }
+    if (samples < 1) return nullptr;
+    filled.samples = samples;
+    const int64_t before = -reinterpret_cast<intptr_t>(scratch) & (ALIGNMENT - 1);
+    const int64_t size = aligned(pyjpegdiff_scratch_size(&filled));
+    const int64_t most = (scratch_bytes - before - aligned(sizeof(Work))) / size;
+    if (!scratch || most < 1) return refuse(api, "pyjpegdiff: too little scratch memory");
+    Work& work = *reinterpret_cast<Work*>(scratch + before);
+    work = {filled, kernel, api, nullptr, samples * pyjpegdiff_strips(&filled), 1, size, 0, 1};
+    pyjpegdiff_prepare(&work.call);
+    start(frame, work, most);
+    return nullptr;
+}
+
+}  // namespace
+
+void* pyjpegdiff_xla_forward(void* frame) { return handle(static_cast<xla::Frame*>(frame), pyjpegdiff_forward); }
+void* pyjpegdiff_xla_vjp(void* frame) { return handle(static_cast<xla::Frame*>(frame), pyjpegdiff_vjp); }
+int64_t pyjpegdiff_xla_scratch_size(const Call* call, int64_t threads) {
+    return ALIGNMENT + aligned(sizeof(Work)) + threads * aligned(pyjpegdiff_scratch_size(call));
+}
