@@ -33,6 +33,8 @@ FORWARD, VJP = "pyjpegdiff_forward", "pyjpegdiff_vjp"
 SCRATCH = -1
 """The place of scratch memory, as in `xla.cpp`."""
 
+BYTE = np.dtype(np.uint8)
+
 _xp: Any = jnp
 
 
@@ -226,7 +228,7 @@ class _Job:
         return image.astype(self.layout.dtype)
 
     def _add_sums(self) -> None:
-        self.results["sums"] = (self.frame.sums_size,), np.uint8
+        self.results["sums"] = (self.frame.sums_size,), BYTE
         self.results["g_parameters"] = (self.frame.parameters_size,), self.dtype
 
     def _take_coefficient_cotangents(self, cotangents: Arrays, of_steps: bool) -> None:
@@ -259,7 +261,7 @@ class _Job:
         scratch_size = ready().pyjpegdiff_xla_scratch_size(ctypes.byref(self.call), threads)
         results = self.results | {
             "operands": ((frame.operands_size // self.dtype.itemsize,), self.dtype),
-            "scratch": ((scratch_size,), np.uint8),
+            "scratch": ((scratch_size,), BYTE),
         }
         cores = [x.shape[len(self.batch_shape) :] for x in self.arguments.values()]
         dtypes = [x.dtype for x in self.arguments.values()]

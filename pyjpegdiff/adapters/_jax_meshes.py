@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 
 
 def varying_alike(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -21,11 +22,9 @@ def varying_alike(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def type_alike(shape: tuple[int, ...], dtype: Any, x: Any) -> Any:
+def type_alike(shape: tuple[int, ...], dtype: np.dtype[Any], x: Any) -> Any:
     """The type of an array of that shape and dtype that varies as ``x`` does."""
-    type_ = jax.typeof(x)
-    name = "manual_axis_type" if hasattr(type_, "manual_axis_type") else "vma"
-    return jax.ShapeDtypeStruct(shape, dtype, **{name: getattr(type_, name)})
+    return jax.typeof(x).update(shape=shape, dtype=dtype, weak_type=False)
 
 
 def _varying(x: Any) -> frozenset[str]:

@@ -26,11 +26,6 @@ Needs = tuple[bool, ...]
 # A module, whose functions differ in their types from the protocol's.
 jax_namespace: Any = jnp
 
-# Of both functions the first four arguments are static.
-_with_rule = functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
-_compiled = functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-
-
 
 def _backend(plan: Plan) -> Any:
     return JaxKernels() if plan.backend == CpuKernels.name else backends.get(plan.backend)
@@ -39,30 +34,34 @@ def _backend(plan: Plan) -> Any:
 # --- forward ----------------------------------------------------------------------------------------------------------
 
 
-@_with_rule
-def _forward(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Arrays) -> tuple[Arrays, Arrays]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3, 4))
+def _forward(
+    operation: Operation, plan: Plan, size: Size, keep: bool, traced: Needs, inputs: Arrays
+) -> tuple[Arrays, Arrays]:
     needs = (keep,) * len(inputs)
     # GPUs and TPUs would take fewer bits for products.
     with jax.default_matmul_precision("highest"):
         return _backend(plan).forward(operation, plan, size, jax_namespace, inputs, needs)
 
 
-def _forward_fwd(operation: Operation, plan: Plan, size: Size, keep: bool, inputs: Arrays) -> tuple[Any, Any]:
+def _forward_fwd(
+    operation: Operation, plan: Plan, size: Size, keep: bool, traced: Needs, inputs: Arrays
+) -> tuple[Any, Any]:
     # By its own rule again: an outer derivative must not get inside.
-    outputs, residuals = _forward(operation, plan, size, True, inputs)
+    outputs, residuals = _forward(operation, plan, size, True, traced, inputs)
     return (outputs, residuals if keep else ()), (inputs, residuals)
 
 
 def _forward_bwd(
-    operation: Operation, plan: Plan, size: Size, keep: bool, kept: tuple[Arrays, Arrays],
+    operation: Operation, plan: Plan, size: Size, keep: bool, traced: Needs, kept: tuple[Arrays, Arrays],
     cotangents: tuple[Arrays, Arrays],
 ) -> tuple[Arrays]:  # fmt: skip
     # Residuals go to `pull` alone, through which no cotangent comes back.
     of_outputs, _ = cotangents
     inputs, residuals = kept
-    # Of all inputs: XLA removes what is not used. With `symbolic_zeros` JAX would tell which are differentiated, but
-    # it was seen to give the residuals of one such call to the rule of another, whose gradient then was zero.
-    needs = tuple([jnp.issubdtype(x.dtype, jnp.floating) for x in inputs])
+    # Of all that may be differentiated: with `symbolic_zeros` JAX would tell which are, but it was seen to give the
+    # residuals of one such call to the rule of another, whose gradient then was zero.
+    needs = tuple([jnp.issubdtype(x.dtype, jnp.floating) and may for x, may in zip(inputs, traced, strict=True)])
     return (_pull(operation, plan, size, needs, inputs, residuals, of_outputs),)
 
 
@@ -72,14 +71,12 @@ _forward.defvjp(_forward_fwd, _forward_bwd)
 # --- VJP --------------------------------------------------------------------------------------------------------------
 
 
-@_with_rule
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _pull(
     operation: Operation, plan: Plan, size: Size, needs: Needs, inputs: Arrays, residuals: Arrays, cotangents: Arrays
 ) -> Arrays:
     with jax.default_matmul_precision("highest"):
-        return _backend(plan).vjp(
-            operation, plan, size, jax_namespace, inputs, residuals, cotangents, needs
-        )
+        return _backend(plan).vjp(operation, plan, size, jax_namespace, inputs, residuals, cotangents, needs)
 
 
 def _pull_fwd(operation: Operation, plan: Plan, size: Size, needs: Needs, *arrays: Arrays) -> tuple[Arrays, None]:
@@ -95,8 +92,8 @@ _pull.defvjp(_pull_fwd, _pull_bwd)
 
 # --- what calls use ---------------------------------------------------------------------------------------------------
 
-forward = _compiled(_forward)
-pull = _compiled(_pull)
+forward = jax.jit(_forward, static_argnums=(0, 1, 2, 3, 4))
+pull = jax.jit(_pull, static_argnums=(0, 1, 2, 3))
 
 
 class Transformable:
@@ -106,8 +103,10 @@ class Transformable:
         self, operation: Operation, plan: Plan, size: Size, xp: Any, inputs: Any, needs: Needs
     ) -> tuple[Arrays, Arrays]:
         """As `pyjpegdiff.execution.Executor.forward`; the VJP finds its inputs among the residuals."""
+        # What no transformation has traced on the way here, none of them differentiates.
+        traced = tuple([isinstance(x, jax.core.Tracer) for x in inputs])
         inputs = varying_alike(inputs)
-        outputs, residuals = forward(operation, plan, size, any(needs), inputs)
+        outputs, residuals = forward(operation, plan, size, any(needs), traced, inputs)
         return outputs, (inputs, residuals)
 
     def vjp(
