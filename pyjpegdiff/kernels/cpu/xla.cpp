@@ -1,11 +1,13 @@
-// Handlers through which XLA calls the kernels. All memory, that of this file's own state too, is XLA's.
+// Handlers through which XLA calls the kernels. Arrays, operands, sums and scratch memory are XLA's.
 //
 // Attributes: `call`, the struct without any array, of one sample; `buffers`, of each argument and each result where its
 // address belongs in the struct, in bytes, and its bytes per sample. Samples are all leading axes of a buffer together.
 
 #include "xla.hpp"
 
+#include <stdlib.h>
 #include <string.h>
+#include <thread>
 
 #include "exports.hpp"
 
@@ -13,70 +15,77 @@ namespace {
 
 using Kernel = void (*)(const Call*, int64_t, int64_t, void*);
 
-constexpr int64_t SCRATCH = -1;            // where the address of scratch memory belongs
+constexpr int64_t SCRATCH = -1;  // where the address of scratch memory belongs
 constexpr int64_t ALIGNMENT = 64;
 constexpr int64_t THREADED_AREA = 1 << 18;  // pixels that are worth threads
+constexpr int64_t PARTS = 4;                // of the work, for each thread
 
 int64_t aligned(int64_t n) { return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-// A call in work. It lies in scratch memory, before that of its threads.
 struct Work {
     Call call;
     Kernel kernel;
-    const xla::Api* api;
-    xla::Future* future;
-    int64_t strips, threads, scratch_size;
-    int64_t next, left;  // threads that have begun, and those that have not ended
+    int64_t strips;
+    char* scratch;  // of all threads
+    int64_t scratch_size;
+};
 
-    void* scratch(int64_t thread) {
-        return reinterpret_cast<char*>(this) + aligned(sizeof(Work)) + thread * scratch_size;
+// What threads know of each other. A thread may come when all is done and the work is gone, so this outlives it.
+struct Team {
+    const Work* work;
+    int64_t parts, users;
+    int64_t joined, taken, done;  // threads, and parts
+
+    void leave() {
+        if (!__atomic_sub_fetch(&users, 1, __ATOMIC_ACQ_REL)) free(this);
+    }
+    void take_parts() {
+        int64_t part = __atomic_fetch_add(&taken, 1, __ATOMIC_ACQUIRE);
+        if (part >= parts) return;
+        void* const scratch = work->scratch + __atomic_fetch_add(&joined, 1, __ATOMIC_RELAXED) * work->scratch_size;
+        do {
+            work->kernel(&work->call, work->strips * part / parts, work->strips * (part + 1) / parts, scratch);
+            __atomic_add_fetch(&done, 1, __ATOMIC_RELEASE);
+            part = __atomic_fetch_add(&taken, 1, __ATOMIC_ACQUIRE);
+        } while (part < parts);
     }
 };
 
-void forget(const xla::Api* api, xla::Error* error) {
+void help(void* team) {
+    static_cast<Team*>(team)->take_parts();
+    static_cast<Team*>(team)->leave();
+}
+
+// Whether there was none.
+bool passed(const xla::Api* api, xla::Error* error) {
     xla::DestroyError destroy = {{sizeof(destroy), nullptr}, error};
     if (error) api->destroy_error(&destroy);
+    return !error;
 }
 
-// One thread's share. The last one to end finishes the call.
-void run(void* data) {
-    Work& work = *static_cast<Work*>(data);
-    const int64_t thread = __atomic_fetch_add(&work.next, 1, __ATOMIC_RELAXED);
-    const int64_t first = work.strips * thread / work.threads, last = work.strips * (thread + 1) / work.threads;
-    work.kernel(&work.call, first, last, work.scratch(thread));
-    if (__atomic_sub_fetch(&work.left, 1, __ATOMIC_ACQ_REL)) return;
-    if (work.call.g_parameters) pyjpegdiff_finish(&work.call);
-    xla::FutureOnly available = {{sizeof(available), nullptr}, work.future};
-    if (work.future) forget(work.api, work.api->set_available(&available));
-}
-
-// XLA's own threads take shares. Nobody waits for them here: the future tells when all is done.
-void start(xla::Frame* frame, Work& work, int64_t most) {
+int64_t threads_of(const xla::Frame* frame, const Work& work) {
+    if (work.call.samples * work.call.height * work.call.width < THREADED_AREA) return 1;
     int64_t threads = 1;
-    const Call& call = work.call;
-    if (most > 1 && call.samples * call.height * call.width >= THREADED_AREA) {
-        xla::CountThreads count = {{sizeof(count), nullptr}, frame->context, &threads};
-        xla::Error* const error = work.api->count_threads(&count);
-        if (error) threads = 1;
-        forget(work.api, error);
-    }
+    xla::CountThreads count = {{sizeof(count), nullptr}, frame->context, &threads};
+    return passed(frame->api, frame->api->count_threads(&count)) ? threads : 1;
+}
+
+// All strips. XLA's threads help, and nobody waits for one that has not begun: it might be waiting for this one.
+void run(const xla::Frame* frame, const Work& work, int64_t most) {
+    int64_t threads = threads_of(frame, work);
     if (threads > most) threads = most;
     if (threads > work.strips) threads = work.strips;
-    if (threads > 1) {
-        xla::FutureOnly create = {{sizeof(create), nullptr}, nullptr};
-        xla::Error* const error = work.api->create_future(&create);
-        work.future = error ? nullptr : create.future;
-        forget(work.api, error);
+    Team* const team = threads > 1 ? static_cast<Team*>(malloc(sizeof(Team))) : nullptr;
+    if (!team) return work.kernel(&work.call, 0, work.strips, work.scratch);
+    const int64_t parts = PARTS * threads < work.strips ? PARTS * threads : work.strips;
+    *team = {&work, parts, threads, 0, 0, 0};
+    for (int64_t thread = 1; thread < threads; ++thread) {
+        xla::Schedule schedule = {{sizeof(schedule), nullptr}, frame->context, help, team};
+        if (!passed(frame->api, frame->api->schedule(&schedule))) team->leave();
     }
-    work.threads = work.left = work.future ? threads : 1;
-    frame->future = work.future;
-    for (int64_t thread = work.threads; thread > 1; --thread) {
-        xla::Schedule schedule = {{sizeof(schedule), nullptr}, frame->context, run, &work};
-        xla::Error* const error = work.api->schedule(&schedule);
-        if (error) run(&work);
-        forget(work.api, error);
-    }
-    run(&work);
+    team->take_parts();
+    while (__atomic_load_n(&team->done, __ATOMIC_ACQUIRE) < parts) std::this_thread::yield();
+    team->leave();
 }
 
 xla::Error* refuse(const xla::Api* api, const char* message) {
@@ -84,7 +93,7 @@ xla::Error* refuse(const xla::Api* api, const char* message) {
     return api->create_error(&text);
 }
 
-bool is_known(const xla::Api* api) { return KNOWS(api, version) && api->version.major == 0 && KNOWS(api, set_available); }
+bool is_known(const xla::Api* api) { return KNOWS(api, version) && api->version.major == 0 && KNOWS(api, count_threads); }
 
 // An attribute of whole numbers; null: there is none.
 const xla::Numbers* numbers(const xla::Attributes& attributes, const char* name) {
@@ -154,12 +163,12 @@ xla::Error* handle(xla::Frame* frame, Kernel kernel) {
     filled.samples = samples;
     const int64_t before = -reinterpret_cast<intptr_t>(scratch) & (ALIGNMENT - 1);
     const int64_t size = aligned(pyjpegdiff_scratch_size(&filled));
-    const int64_t most = (scratch_bytes - before - aligned(sizeof(Work))) / size;
+    const int64_t most = (scratch_bytes - before) / size;
     if (!scratch || most < 1) return refuse(api, "pyjpegdiff: too little scratch memory");
-    Work& work = *reinterpret_cast<Work*>(scratch + before);
-    work = {filled, kernel, api, nullptr, samples * pyjpegdiff_strips(&filled), 1, size, 0, 1};
+    const Work work = {filled, kernel, samples * pyjpegdiff_strips(&filled), scratch + before, size};
     pyjpegdiff_prepare(&work.call);
-    start(frame, work, most);
+    run(frame, work, most);
+    if (work.call.g_parameters) pyjpegdiff_finish(&work.call);
     return nullptr;
 }
 
@@ -168,5 +177,5 @@ xla::Error* handle(xla::Frame* frame, Kernel kernel) {
 void* pyjpegdiff_xla_forward(void* frame) { return handle(static_cast<xla::Frame*>(frame), pyjpegdiff_forward); }
 void* pyjpegdiff_xla_vjp(void* frame) { return handle(static_cast<xla::Frame*>(frame), pyjpegdiff_vjp); }
 int64_t pyjpegdiff_xla_scratch_size(const Call* call, int64_t threads) {
-    return ALIGNMENT + aligned(sizeof(Work)) + threads * aligned(pyjpegdiff_scratch_size(call));
+    return ALIGNMENT + threads * aligned(pyjpegdiff_scratch_size(call));
 }

@@ -17,7 +17,6 @@ struct Version : Head {
     int major, minor;
 };
 struct Error;
-struct Future;
 struct Context;
 
 struct ErrorText : Head {
@@ -36,9 +35,6 @@ struct CountThreads : Head {
     Context* context;
     int64_t* count;
 };
-struct FutureOnly : Head {
-    Future* future;
-};
 
 struct Api : Head {
     Version version;
@@ -49,8 +45,6 @@ struct Api : Head {
     void* unused[8];
     Error* (*schedule)(Schedule*);
     Error* (*count_threads)(CountThreads*);
-    Error* (*create_future)(FutureOnly*);
-    Error* (*set_available)(FutureOnly*);
 };
 
 enum Type : int { BUFFER = 1, ARRAY = 1, S64 = 5, METADATA = 1, EXECUTE = 3, INVALID_ARGUMENT = 3 };
@@ -88,7 +82,6 @@ struct Frame : Head {
     int stage;
     Buffers arguments, results;
     Attributes attributes;
-    Future* future;
 };
 
 struct Metadata {
