@@ -21,7 +21,7 @@ from pyjpegdiff.kernels.library import (
 from pyjpegdiff.operations import BLOCKS, CORE_SHAPES, OPERATIONS, Operation
 from pyjpegdiff.spec import Plan
 from pyjpegdiff.stages.sampling import padded_size
-from pyjpegdiff.types import ArrayType, Shape, Size, Types
+from pyjpegdiff.types import Arrays, ArrayType, Shape, Size, Types
 
 ALIGNMENT = 64
 
@@ -126,6 +126,11 @@ def _parameters(name: str, gray: bool) -> tuple[Parameter, ...]:
 def batch_shape_of(operation: Operation, plan: Plan, shape: Shape) -> Shape:
     """The batch shape, from the shape of the first input."""
     return shape[:-4] if operation.name == "decode" else plan.layout.canonical_shape(shape)[:-3]
+
+
+def steps_shapes(inputs: Arrays) -> list[Shape]:
+    """Of each group of planes, as `Operation.output_types` has them, from the inputs of encode."""
+    return [(*np.broadcast_shapes(inputs[1].shape, table.shape[:-2]), 8, 8) for table in inputs[2:4]]
 
 
 def residual_types(operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:

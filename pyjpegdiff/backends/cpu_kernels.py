@@ -9,18 +9,17 @@ Sums are added up in a fixed order, whatever the number of threads. In libjpeg a
 
 from typing import Any
 
-import numpy as np
 from array_api_compat import is_numpy_namespace, is_torch_namespace
 
 from pyjpegdiff.backends import cpu_empty
 from pyjpegdiff.backends.array_api import by_group
 from pyjpegdiff.backends.cpu_call import CpuCall
-from pyjpegdiff.backends.cpu_frame import batch_shape_of, residual_types
+from pyjpegdiff.backends.cpu_frame import batch_shape_of, residual_types, steps_shapes
 from pyjpegdiff.backends.memory import have_freed_memory_kept
 from pyjpegdiff.kernels.library import FROM_U, TO_COLOR_SUMS, load
 from pyjpegdiff.operations import BLOCKS, Operation
 from pyjpegdiff.spec import Needs, Plan, Spec
-from pyjpegdiff.types import Arrays, Cotangents, Namespace, Shape, Size, Types
+from pyjpegdiff.types import Arrays, Cotangents, Namespace, Size, Types
 
 
 class CpuKernels:
@@ -68,7 +67,7 @@ class CpuKernels:
             residuals = (job.new("residuals", job.frame.residuals_shape),)
         job.run(library.pyjpegdiff_forward)
         if operation.name == "encode":
-            steps = [job.steps(group, shape) for group, shape in enumerate(_steps_shapes(inputs))]
+            steps = [job.steps(group, shape) for group, shape in enumerate(steps_shapes(inputs))]
             outputs = (blocks[0], steps[0], *blocks[1:], *steps[1:])
         return outputs, residuals
 
@@ -114,11 +113,6 @@ class CpuKernels:
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _steps_shapes(inputs: Arrays) -> list[Shape]:
-    """Of each group of planes, as `Operation.output_types` has them."""
-    return [(*np.broadcast_shapes(inputs[1].shape, table.shape[:-2]), 8, 8) for table in inputs[2:4]]
 
 
 def _take_blocks(job: CpuCall, inputs: Cotangents) -> None:
