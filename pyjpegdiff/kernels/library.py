@@ -90,6 +90,9 @@ def _declare(library: ctypes.CDLL) -> None:
         function.argtypes, function.restype = [call], c_int64
     library.pyjpegdiff_xla_scratch_size.argtypes = [call, c_int64]
     library.pyjpegdiff_xla_scratch_size.restype = c_int64
+    for name in ("xla_forward", "xla_vjp"):
+        function = getattr(library, f"pyjpegdiff_{name}")
+        function.argtypes, function.restype = [c_void_p], c_void_p
     for name in ("prepare", "finish"):
         function = getattr(library, f"pyjpegdiff_{name}")
         function.argtypes, function.restype = [call], None

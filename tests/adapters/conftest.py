@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from pyjpegdiff import arrays
-from pyjpegdiff.backends import cuda_kernels
+from pyjpegdiff.backends import available, cuda_kernels, use_backend
 
 _declared = []
 
@@ -16,6 +16,18 @@ def image():
     from tests.adapters import tensors  # skips where there is no torch; other adapters' tests need none
 
     return tensors.images()
+
+
+@pytest.fixture(params=["cpu_kernels", "array_api"])
+def of_jax(request):
+    """Each backend that JAX can have on a CPU, named while the test runs.
+
+    What was traced before keeps its backend, so such a test compiles functions of its own.
+    """
+    if request.param not in available():
+        pytest.skip("the compiled library is not there")
+    with use_backend(request.param):
+        yield request.param
 
 
 @pytest.fixture

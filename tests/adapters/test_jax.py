@@ -23,9 +23,8 @@ ONE_GROUP = 3 * 16 * 16
 # --- values and gradients are NumPy's ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize("mode", MODES, ids=str)
-def test_value_and_gradients_in_float64(mode, compiled):
+def test_value_and_gradients_in_float64(mode, of_jax):
     given = arguments(mode)
     cotangent = np.random.default_rng(2).standard_normal(given["image_rgb"].shape)
     want, gradients = expected(given, mode, cotangent)
@@ -35,7 +34,7 @@ def test_value_and_gradients_in_float64(mode, compiled):
         return coded, vjp(cotangent)[0]
 
     with jax.enable_x64(True):
-        coded, got = (jax.jit(pulled) if compiled else pulled)(jax.tree.map(jnp.asarray, given), jnp.asarray(cotangent))
+        coded, got = jax.jit(pulled)(jax.tree.map(jnp.asarray, given), jnp.asarray(cotangent))
         assert coded.dtype == jnp.float64
         np.testing.assert_allclose(coded, want, rtol=1e-12, atol=1e-12 * 255)
         assert set(got) == set(gradients)
@@ -86,7 +85,7 @@ def test_differentiated_surrogate_raises():
 
 
 @pytest.mark.parametrize(("mode", "subsampling"), list(zip([*MODES, MODES[1]], SUBSAMPLINGS, strict=True)), ids=str)
-def test_encode_and_decode(mode, subsampling):
+def test_encode_and_decode(mode, subsampling, of_jax):
     image = images()
     want, want_vjp = pyjpegdiff.jpeg_encode_vjp(
         image, 60, subsampling=subsampling, wrt=("image_rgb", "jpeg_quality"), **mode
@@ -111,7 +110,7 @@ def test_encode_and_decode(mode, subsampling):
 
 
 @pytest.mark.parametrize(("subsampling", "x64"), [("4:2:0", True), *((name, False) for name in SUBSAMPLINGS)], ids=str)
-def test_libjpeg_arithmetic_at_every_quality(subsampling, x64):
+def test_libjpeg_arithmetic_at_every_quality(subsampling, x64, of_jax):
     """Qualities as numbers, which XLA folds into constants, and as an array, which it cannot."""
     pixels = np.stack([noisy_ramp(seed, 35, 29) for seed in range(100)])
     qualities = np.arange(1, 101, dtype=np.float32)
@@ -120,8 +119,9 @@ def test_libjpeg_arithmetic_at_every_quality(subsampling, x64):
     with jax.enable_x64(x64):
         got = adapter.diff_jpeg_coding(pixels, qualities, **choices)
         np.testing.assert_array_equal(got, want)
-        folded = jax.jit(lambda x: adapter.diff_jpeg_coding(x, qualities, **choices))(pixels)
-        np.testing.assert_array_equal(folded, want)
+        if subsampling == "4:2:0":  # the others convert parameters as this does
+            folded = jax.jit(lambda x: adapter.diff_jpeg_coding(x, qualities, **choices))(pixels)
+            np.testing.assert_array_equal(folded, want)
         coefficients = jax.jit(lambda x, q: adapter.jpeg_encode(x, q, **choices))(pixels, qualities)
         for mine, theirs in zip(
             coefficients[:5], pyjpegdiff.jpeg_encode(pixels, qualities, **choices)[:5], strict=True
@@ -208,6 +208,15 @@ def test_explicit_vjps(compiled):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.uint8, jnp.int32], ids=lambda dtype: dtype.__name__)
 def test_dtypes(dtype):
+    check_dtype(dtype)
+
+
+def test_bfloat16_by_xla_alone():
+    with use_backend("array_api"):
+        check_dtype(jnp.bfloat16)
+
+
+def check_dtype(dtype):
     image = jnp.asarray(images(np.float32)).astype(dtype)
     coded = adapter.diff_jpeg_coding(image, 50, ste=True, data_range=255)
     is_floating = jnp.issubdtype(dtype, jnp.floating)

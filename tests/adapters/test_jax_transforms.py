@@ -76,6 +76,16 @@ def test_gradients(transform, images, gradients):
     assert_gradients(TRANSFORMS[transform]()(images, jnp.asarray(QUALITY)), gradients)
 
 
+def test_gradients_by_each_backend(images, gradients, of_jax):
+    """Under several transformations at once."""
+
+    def mean_loss(images, quality):
+        step = jax.checkpoint(lambda total, image: (total + jax.vmap(loss, (0, None))(image[None], quality)[0], None))
+        return jax.lax.scan(step, 0.0, images)[0] / len(images)
+
+    assert_gradients(jax.jit(jax.grad(mean_loss, (0, 1)))(images, jnp.asarray(QUALITY)), gradients)
+
+
 def test_jacobian_of_the_image(images):
     jacobian = jax.jacrev(code, 1)(images[0], QUALITY)
     wanted = [jax.vjp(lambda q: code(images[0], q), QUALITY)[1](c)[0] for c in _cotangents(images[0].shape)]
@@ -219,14 +229,23 @@ def mesh():
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 def test_shard_map(mesh, images, gradients, compiled):
     specs = {"mesh": mesh, "in_specs": (P("batch"), P())}
-    coded = jax.shard_map(code, **specs, out_specs=P("batch"))
+    coded = jax.shard_map(lambda x, q: code(x, q), **specs, out_specs=P("batch"))
     grad = jax.grad(lambda x, q: (coded(x, q) ** 2).mean(), (0, 1))
     per_device = jax.shard_map(jax.grad(lambda x, q: loss(x, q) / 2, (0, 1)), **specs, out_specs=(P("batch"), P()))
     sharded = jax.device_put(images, NamedSharding(mesh, P("batch")))
     for function in (grad, per_device):
         got = (jax.jit(function) if compiled else function)(sharded, jnp.asarray(QUALITY))
         assert_gradients(got, gradients)
-    assert (coded(sharded, QUALITY) != code(images, QUALITY)).sum() == 0
+    assert (coded(sharded, QUALITY) != jax.jit(lambda x: code(x, QUALITY))(images)).sum() == 0
+
+
+@needs_two
+def test_shard_map_by_each_backend(mesh, images, gradients, of_jax):
+    def mean_loss(images, quality):
+        return jax.lax.pmean(loss(images, quality), "batch")
+
+    mapped = jax.shard_map(mean_loss, mesh=mesh, in_specs=(P("batch"), P()), out_specs=P())
+    assert_gradients(jax.jit(jax.grad(mapped, (0, 1)))(images, jnp.asarray(QUALITY)), gradients)
 
 
 @needs_two
