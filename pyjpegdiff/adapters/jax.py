@@ -2,9 +2,15 @@
 
 Supported are ``jax.jit``, ``grad``, ``value_and_grad``, ``vjp``, ``jacrev``, ``vmap`` over any arguments and axes,
 ``checkpoint``, ``lax.scan``, ``lax.map``, ``shard_map`` and ``pmap`` over batches, and these within each other. The
-plain functions of `pyjpegdiff` call these for JAX arrays. XLA compiles the same array code that other libraries run:
-nothing calls back to the host. Outside of ``jit``, too, a call is compiled, once for each shape and set of choices.
-Forward mode and second derivatives raise, and so does the derivative of what a custom ``rounding`` closes over.
+plain functions of `pyjpegdiff` call these for JAX arrays. Nothing calls back to Python. Outside of ``jit``, too, a call
+is compiled, once for each shape and set of choices. Forward mode and second derivatives raise, and so does the
+derivative of what a custom ``rounding`` closes over.
+
+Where JAX computes on the CPU by default, XLA calls the compiled kernels of NumPy arrays, with its own memory and
+threads. For other devices, with a custom ``rounding``, and where the kernels were not built, it compiles the same array
+code that other libraries run; ``use_backend("array_api")`` has it do so on the CPU, too. Take that for `jax.export`,
+since what is exported should not need this library, and for arrays that a mesh of automatic axes shards over several
+CPU devices: each of them would call the kernels for the whole batch.
 
 Arrays may be JAX's or NumPy's. All choices are static: where they are arguments of a function under ``jit``, name them
 in ``static_argnames``. A quality that is a Python number is checked for range; one that ``jit`` traces, or an array, is

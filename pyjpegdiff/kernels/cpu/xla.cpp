@@ -9,6 +9,10 @@
 #include <string.h>
 #include <thread>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "exports.hpp"
 
 namespace {
@@ -19,6 +23,8 @@ constexpr int64_t SCRATCH = -1;  // where the address of scratch memory belongs
 constexpr int64_t ALIGNMENT = 64;
 constexpr int64_t THREADED_AREA = 1 << 18;  // pixels that are worth threads
 constexpr int64_t PARTS = 4;                // of the work, for each thread
+
+constexpr int64_t LARGE = 16 << 20;         // bytes that are worth huge pages
 
 int64_t aligned(int64_t n) { return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
@@ -122,6 +128,19 @@ int64_t bytes_of(const xla::Buffer& buffer) {
     return bytes;
 }
 
+// XLA takes large arrays from the system at every call. Small pages, each zeroed when it is first written to, would cost
+// several times as long as what is written.
+void have_huge_pages(void* data, int64_t bytes) {
+#if defined(__linux__)
+    constexpr intptr_t PAGE = 2 << 20;
+    const intptr_t first = (reinterpret_cast<intptr_t>(data) + PAGE - 1) & -PAGE;
+    const intptr_t last = (reinterpret_cast<intptr_t>(data) + bytes) & -PAGE;
+    if (bytes >= LARGE) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#else
+    (void)data, (void)bytes;
+#endif
+}
+
 // The version that XLA is told of; none that it accepts where its structs are not known here.
 void describe(const xla::Frame* frame, xla::Metadata* metadata) {
     metadata->version = {{sizeof(xla::Version), nullptr}, frame->api && is_known(frame->api) ? 0 : -1, 3};
@@ -153,6 +172,7 @@ xla::Error* handle(xla::Frame* frame, Kernel kernel) {
         const int64_t *const place = static_cast<const int64_t*>(places->data) + 2 * i, bytes = bytes_of(buffer);
         if (samples < 0 && place[1] > 0) samples = bytes / place[1];
         if (place[1] <= 0 || bytes != samples * place[1]) return refuse(api, "pyjpegdiff: buffers differ in samples");
+        if (i >= count) have_huge_pages(buffer.data, bytes);
         if (place[0] == SCRATCH)
             scratch = static_cast<char*>(buffer.data), scratch_bytes = bytes;
         else if (place[0] >= 0 && place[0] + int64_t(sizeof(void*)) <= int64_t(sizeof(Call)))
