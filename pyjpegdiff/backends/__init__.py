@@ -98,8 +98,8 @@ def available() -> tuple[str, ...]:
     tuple of str
         In the order in which they are considered. ``"cpu_kernels"``: NumPy arrays and tensors in the host's memory, and
         JAX's on the CPU, by compiled kernels, where this package was built with a compiler. ``"numpy_strips"``: NumPy
-        arrays and tensors by NumPy, strip by strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a GPU; only if named.
-        ``"array_api"``: arrays of any library and device, whole images at once.
+        arrays and tensors by NumPy, strip by strip. ``"cuda_kernels"``: CUDA kernels launched by CuPy, where there is a
+        GPU; only if named. ``"array_api"``: arrays of any library and device, whole images at once.
 
     Examples
     --------
