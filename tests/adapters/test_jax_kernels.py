@@ -148,6 +148,25 @@ def test_color_of_decode(mode):
         np.testing.assert_allclose(g, exact, rtol=0, atol=1e-11 * np.abs(exact).max())
 
 
+def test_mapped_encode_with_cotangents_of_its_steps():
+    """Steps that two samples share, and that each image has of its own."""
+    rng = np.random.default_rng(1)
+    image, tables = rng.uniform(0, 255, (3, 2, 3, 8, 16)), rng.uniform(5, 60, (2, 8, 8))
+    weights = rng.standard_normal((2, 8, 8))
+
+    def mapped(image, quality, tables):
+        coefficients = jax.vmap(adapter.jpeg_encode, (0, 0, None))(image, quality, tables)
+        return (coefficients.steps_y * weights).sum() + (coefficients.steps_c**2).sum() + coefficients.y.sum()
+
+    with jax.enable_x64(True):
+        given = [jnp.asarray(x) for x in (image, [20.0, 50, 80], tables)]
+        got = jax.grad(mapped, (0, 1, 2))(*given)
+        with use_backend("array_api"):
+            want = jax.grad(mapped, (0, 1, 2))(*given)
+    for g, exact in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, exact, rtol=0, atol=1e-12 * np.abs(exact).max())
+
+
 def test_no_samples_but_parameters():
     """The steps of an empty batch depend on quality."""
 

@@ -143,6 +143,7 @@ void have_huge_pages(void* data, int64_t bytes) {
 
 // The version that XLA is told of; none that it accepts where its structs are not known here.
 void describe(const xla::Frame* frame, xla::Metadata* metadata) {
+    if (!KNOWS(metadata, traits)) return;
     metadata->version = {{sizeof(xla::Version), nullptr}, frame->api && is_known(frame->api) ? 0 : -1, 3};
     metadata->traits = 0;
 }

@@ -1,6 +1,6 @@
 // What the handlers read of XLA's foreign function interface: its C ABI, version 0.3, fields in their order.
 //
-// Declared here, so that the library is compiled without XLA. Structs begin with their size: `known` compares it.
+// Declared here, so that the library is compiled without XLA. Structs begin with their size, which `KNOWS` reads.
 
 #pragma once
 
