@@ -11,6 +11,7 @@ from pyjpegdiff.api import (
 )
 from pyjpegdiff.backends.threads import get_num_threads, set_num_threads
 from pyjpegdiff.data_range import DataRangeWarning
+from pyjpegdiff.rate import jpeg_rate
 from pyjpegdiff.results import Coefficients
 
 __version__ = "0.1.0"
@@ -26,5 +27,6 @@ __all__ = [
     "jpeg_decode_vjp",
     "jpeg_encode",
     "jpeg_encode_vjp",
+    "jpeg_rate",
     "set_num_threads",
 ]

@@ -85,6 +85,17 @@ def to_dtype(xp: Namespace, x: Array, name: str) -> Array:
     return xp.astype(x, getattr(xp, name), copy=False)
 
 
+def to_host(x: Any) -> "np.ndarray[Any, Any]":
+    """The values as a NumPy array. It waits for a device."""
+    if hasattr(x, "get"):  # CuPy
+        return np.asarray(x.get())
+    if isinstance(x, np.ndarray):
+        return x
+    if x.ndim:
+        return np.stack([to_host(x[i, ...]) for i in range(x.shape[0])]) if x.shape[0] else np.empty(x.shape)
+    return np.asarray(float(x))
+
+
 # --- arithmetic -------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +129,30 @@ def for_exact_products(xp: Namespace, x: Array) -> Array:
     if is_numpy_namespace(xp) or not has_float64(xp):  # type: ignore[arg-type]
         return x
     return xp.astype(x, xp.float64, copy=False)
+
+
+def histogram(xp: Namespace, values: Array, bins: int) -> Array:
+    """How often each of 0, 1, ... ``bins - 1`` occurs in whole numbers (..., n, m) below 256: (..., bins).
+
+    In float64 where the library has it; so counts are exact.
+    """
+    *batch, count, pieces = values.shape
+    if is_numpy_namespace(xp):  # type: ignore[arg-type]
+        samples = math.prod(batch)
+        offsets = bins * np.arange(samples)[:, None]
+        each = np.asarray(values).reshape(samples, count * pieces).astype(np.intp) + offsets
+        return np.bincount(each.ravel(), minlength=samples * bins).reshape(*batch, bins).astype(np.float64)  # type: ignore[return-value]
+    # No library has the same function for it. Here it is a product of both halves' indicators, piece by piece.
+    dtype = xp.float64 if has_float64(xp) else xp.float32
+    digits = constant_like(xp, tuple(range(16)), values)
+    high = xp.floor(values / 16)
+    low = values - 16 * high
+    total = xp.zeros((*batch, 16, 16), dtype=dtype, device=device(values))
+    for piece in range(pieces):
+        rows = xp.astype(high[..., None, :, piece] == digits[:, None], dtype)
+        columns = xp.astype(low[..., :, None, piece] == digits, dtype)
+        total = total + xp.matmul(rows, columns)
+    return xp.reshape(total, (*batch, 256))[..., :bins]
 
 
 # --- broadcasting -----------------------------------------------------------------------------------------------------

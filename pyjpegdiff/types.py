@@ -52,7 +52,9 @@ class Namespace(Protocol):
     bool: Any
     float32: Any
     float64: Any
+    int32: Any
 
+    def abs(self, x: Array, /) -> Array: ...  # noqa: D102
     def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Array: ...  # noqa: D102
     def astype(self, x: Array, dtype: Any, /, *, copy: Any = True) -> Array: ...  # noqa: D102
     def broadcast_to(self, x: Array, /, shape: Shape) -> Array: ...  # noqa: D102
@@ -76,6 +78,7 @@ class Namespace(Protocol):
     def sin(self, x: Array, /) -> Array: ...  # noqa: D102
     def stack(self, arrays: Sequence[Array], /, *, axis: int = 0) -> Array: ...  # noqa: D102
     def sum(self, x: Array, /, *, axis: Any = None, keepdims: Any = False) -> Array: ...  # noqa: D102
+    def take(self, x: Array, indices: Array, /, *, axis: int) -> Array: ...  # noqa: D102
     def tanh(self, x: Array, /) -> Array: ...  # noqa: D102
     def tile(self, x: Array, repetitions: Shape, /) -> Array: ...  # noqa: D102
     def where(self, condition: Array, x1: Array, x2: Array, /) -> Array: ...  # noqa: D102
