@@ -11,7 +11,7 @@ from pyjpegdiff.api import (
 )
 from pyjpegdiff.backends.threads import get_num_threads, set_num_threads
 from pyjpegdiff.data_range import DataRangeWarning
-from pyjpegdiff.rate import jpeg_rate
+from pyjpegdiff.rate import jpeg_rate, jpeg_rate_vjp
 from pyjpegdiff.results import Coefficients
 
 __version__ = "0.1.0"
@@ -28,5 +28,6 @@ __all__ = [
     "jpeg_encode",
     "jpeg_encode_vjp",
     "jpeg_rate",
+    "jpeg_rate_vjp",
     "set_num_threads",
 ]

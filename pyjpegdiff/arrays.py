@@ -141,7 +141,7 @@ def histogram(xp: Namespace, values: Array, bins: int) -> Array:
         samples = math.prod(batch)
         offsets = bins * np.arange(samples)[:, None]
         each = np.asarray(values).reshape(samples, count * pieces).astype(np.intp) + offsets
-        return np.bincount(each.ravel(), minlength=samples * bins).reshape(*batch, bins).astype(np.float64)  # type: ignore[return-value]
+        return np.bincount(each.ravel(), minlength=samples * bins).reshape(*batch, bins).astype(np.float64)
     # No library has the same function for it. Here it is a product of both halves' indicators, piece by piece.
     dtype = xp.float64 if has_float64(xp) else xp.float32
     digits = constant_like(xp, tuple(range(16)), values)

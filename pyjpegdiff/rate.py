@@ -1,17 +1,14 @@
 """The number of bits that coefficients take in a file: the public functions."""
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
-from pyjpegdiff import arguments, checks
+from pyjpegdiff import arguments, checks, scan
 from pyjpegdiff.arguments import Call
-from pyjpegdiff.arrays import constant_like, is_numpys, to_dtype, to_host
-from pyjpegdiff.huffman import STANDARD_AC, STANDARD_DC, optimal_lengths
 from pyjpegdiff.results import Coefficients
-from pyjpegdiff.stages import entropy
-from pyjpegdiff.types import AnyArray, Array, Namespace
+from pyjpegdiff.types import AnyArray, Array
 
 HUFFMAN = ("standard", "optimized")
 
@@ -58,97 +55,66 @@ def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> AnyAr
     >>> jpeg_rate(coefficients), jpeg_rate(coefficients, huffman="optimized")
     (array([1584., 1584.]), array([652., 652.]))
     """
-    call = _call(coefficients)
-    return _scan(call, checks.one_of("huffman", huffman, HUFFMAN)).bits(call.xp)
+    call, tables = _scan(coefficients, huffman)
+    return scan.bits(call.xp, tables)
 
 
-# --- a scan -----------------------------------------------------------------------------------------------------------
+def jpeg_rate_vjp(
+    coefficients: Coefficients, *, huffman: str = "standard"
+) -> tuple[AnyArray, Callable[[Array], Coefficients]]:
+    r"""The bits of coefficients; return the function from a cotangent of the bits to those of the coefficients.
+
+    Parameters
+    ----------
+    coefficients, huffman
+        As in `jpeg_rate`. For slopes of quality and tables give coefficients that have not been rounded, as
+        ``jpeg_encode_vjp(..., rounding="identity")`` returns them: whole ones do not tell how near to 1/2 a zero was.
+
+    Returns
+    -------
+    bits : array
+        What `jpeg_rate` returns.
+    vjp : callable
+        ``vjp(cotangent)``, for one of the shape of the bits, is `Coefficients` of cotangents, ready for the ``vjp`` of
+        `jpeg_encode_vjp`; those of step sizes are None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    The bits are a step function. The derivative is that of their mean when one coefficient is dithered by uniform noise
+    of width 1 before it is rounded: B(\lceil x \rceil) - B(\lfloor x \rfloor), with the real bits of both files, all
+    other coefficients as they are stored and the code lengths held fixed. At a whole number it is the mean of both
+    sides; at zero it is zero. Source: uniform noise in place of rounding, Balle et al., ICLR 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyjpegdiff import jpeg_encode_vjp, jpeg_rate_vjp
+    >>> image = np.random.default_rng(0).uniform(0, 255, (3, 32, 32))
+    >>> coefficients, encode_vjp = jpeg_encode_vjp(image, 50, rounding="identity", wrt=("jpeg_quality",))
+    >>> bits, vjp = jpeg_rate_vjp(coefficients)
+    >>> bool(encode_vjp(vjp(np.ones_like(bits))).jpeg_quality > 0)  # a higher quality takes more bits
+    True
+    """
+    call, tables = _scan(coefficients, huffman)
+    xp, library, shape = call.xp, call.library, call.inputs["y"].shape[:-4]
+
+    def vjp(cotangent: Array) -> Coefficients:
+        arguments.check_cotangent(library, "cotangent", cotangent, shape)
+        found: dict[str, Array | None] = {"cb": None, "cr": None, **scan.bits_vjp(xp, tables, cotangent)}
+        return Coefficients(**found, steps_y=None, steps_c=None, size=call.size, subsampling=call.subsampling)
+
+    return scan.bits(xp, tables), vjp
 
 
-class Table(NamedTuple):
-    """Components that share their Huffman tables: luma, or both of chroma."""
-
-    names: tuple[str, ...]
-    group: tuple[int, int]
-    dc: tuple[Array, ...]
-    """By component, in the order of the scan, rounded."""
-    ac: tuple[Array, ...]
-    counts: tuple[Array, Array]
-    """How often symbols of DC and AC occur in all of them."""
-    lengths: tuple[Array, Array]
-    """Of the codes of these symbols."""
-
-
-class Scan(NamedTuple):
-    """What a file holds of coefficients."""
-
-    tables: tuple[Table, ...]
-
-    def bits(self, xp: Namespace) -> Array:
-        """The bits of all."""
-        parts = [
-            entropy.bits(xp, counts, lengths)
-            for table in self.tables
-            for counts, lengths in zip(table.counts, table.lengths, strict=True)
-        ]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return np.asarray(total) if isinstance(total, np.generic) else total
-
-
-def _call(coefficients: Coefficients) -> Call:
-    """Checked coefficients."""
+def _scan(coefficients: Coefficients, huffman: str) -> tuple[Call, tuple[scan.Table, ...]]:
+    huffman = checks.one_of("huffman", huffman, HUFFMAN)
     y = getattr(coefficients, "y", None)
     if is_torch_array(y) or is_jax_array(y) or is_dask_array(y):
         raise TypeError(f"coefficients.y must be an array of NumPy or CuPy, got {checks.kind(y)}")
-    return arguments.decoding(None, coefficients)
-
-
-def _scan(call: Call, huffman: str) -> Scan:
-    sampling = call.plan.spec.sampling
-    tables = [_table(call, huffman, 0, ("y",), sampling or (1, 1))]
-    if sampling is not None:
-        tables.append(_table(call, huffman, 1, ("cb", "cr"), (1, 1)))
-    return Scan(tuple(tables))
-
-
-def _table(call: Call, huffman: str, index: int, names: tuple[str, ...], group: tuple[int, int]) -> Table:
-    xp, dc, ac = call.xp, (), ()
-    counts: list[Array] = []
-    for name in names:
-        whole = xp.round(as_floating(xp, call.inputs[name]))
-        dc += (entropy.dc_in_order(xp, whole, group),)
-        ac += (entropy.zigzag(xp, whole),)
-        differences = entropy.differences(xp, dc[-1])
-        if is_numpys(whole.dtype):
-            _check_values(f"coefficients.{name}", "differences of DC", differences, entropy.LARGEST_DC)
-            _check_values(f"coefficients.{name}", "AC coefficients", ac[-1], entropy.LARGEST_AC)
-        own = (entropy.dc_counts(xp, differences), entropy.ac_counts(xp, ac[-1], dc[-1].shape[-1]))
-        counts = [a + b for a, b in zip(counts, own, strict=True)] if counts else list(own)
-    standard = (STANDARD_DC[index], STANDARD_AC[index])
-    lengths = tuple(
-        [
-            constant_like(xp, values, each) if huffman == "standard" else _optimized(xp, each)
-            for values, each in zip(standard, counts, strict=True)
-        ]
-    )
-    return Table(names, group, dc, ac, (counts[0], counts[1]), (lengths[0], lengths[1]))
-
-
-def _optimized(xp: Namespace, counts: Array) -> Array:
-    host = to_host(counts)
-    lengths = [optimal_lengths(each) for each in host.reshape(-1, host.shape[-1]).astype(np.int64)]
-    as_lists = np.reshape(lengths, host.shape).tolist()
-    return xp.asarray(as_lists, dtype=counts.dtype, device=arguments.arrays.device(counts))
-
-
-def as_floating(xp: Namespace, blocks: Array) -> Array:
-    """In float64 if they have it, else in float32."""
-    return to_dtype(xp, blocks, "float64" if blocks.dtype == xp.float64 else "float32")
-
-
-def _check_values(name: str, what: str, values: Array, largest: int) -> None:
-    found = np.max(np.abs(values), initial=0)  # type: ignore[call-overload]
-    if not found <= largest:
-        raise ValueError(f"{name} must hold {what} within -{largest}..{largest}, as baseline JPEG does, got {found:g}")
+    call = arguments.decoding(None, coefficients)
+    return call, scan.scan(call, huffman, check=isinstance(y, np.ndarray))

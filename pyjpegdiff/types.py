@@ -55,6 +55,7 @@ class Namespace(Protocol):
     int32: Any
 
     def abs(self, x: Array, /) -> Array: ...  # noqa: D102
+    def arange(self, start: int, /, *, dtype: Any = None, device: Any = None) -> Array: ...  # noqa: D102
     def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Array: ...  # noqa: D102
     def astype(self, x: Array, dtype: Any, /, *, copy: Any = True) -> Array: ...  # noqa: D102
     def broadcast_to(self, x: Array, /, shape: Shape) -> Array: ...  # noqa: D102

@@ -14,7 +14,7 @@ from PIL import Image, features
 
 from pyjpegdiff import Coefficients, diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
 from pyjpegdiff.stages.dct import ISLOW, to_blocks
-from tests.photos import NAMES, PILLOW_SUBSAMPLING, QUALITIES, photo, pillow, pillow_file, psnr
+from tests.photos import IMAGES, NAMES, PILLOW_SUBSAMPLING, QUALITIES, content, photo, pillow, pillow_file, psnr
 from tests.samples import MODES, THOROUGH
 
 pytestmark = pytest.mark.skipif(
@@ -22,34 +22,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def content(rng, kind, shape):
-    if kind == "noise":
-        return rng.integers(0, 256, shape, dtype=np.uint8)
-    if kind == "extremes":
-        return rng.choice(np.array([0, 255], np.uint8), shape)
-    if kind == "gradient":
-        i, j = np.indices(shape[:2])
-        ramp = i * rng.integers(-9, 9) + j * rng.integers(-9, 9) + rng.integers(0, 256)
-        planes = ramp if len(shape) == 2 else ramp[..., None] + rng.integers(-80, 80, 3)
-        return planes.clip(0, 255).astype(np.uint8)
-    image = photo(NAMES[rng.integers(len(NAMES))])
-    top, left = (rng.integers(0, full - part + 1) for full, part in zip(image.shape, shape[:2], strict=False))
-    crop = image[top : top + shape[0], left : left + shape[1]]
-    return np.ascontiguousarray(crop if len(shape) == 3 else crop[..., 1])
-
-
 def exact(image, quality, subsampling="4:2:0", *tables):
     axis = None if image.ndim == 2 else -1
     return diff_jpeg_coding(image, quality, *tables, arithmetic="libjpeg", subsampling=subsampling, channel_axis=axis)
-
-
-IMAGES = {
-    "seed": st.integers(0, 2**32),
-    "kind": st.sampled_from(["photo", "noise", "extremes", "gradient"]),
-    "height": st.integers(1, 80),
-    "width": st.integers(1, 80),
-    "quality": st.integers(1, 100),
-}
 
 
 @settings(max_examples=20_000 if THOROUGH else 2_000)

@@ -20,28 +20,49 @@ exceeds 1023 and 2047 is counted as these are.
 from pyjpegdiff.arrays import constant, constant_like, device, histogram
 from pyjpegdiff.huffman import AC_SYMBOLS, DC_SYMBOLS, END_OF_BLOCK, SIXTEEN_ZEROS
 from pyjpegdiff.tables import ZIGZAG
-from pyjpegdiff.types import Array, Namespace
+from pyjpegdiff.types import Array, Namespace, Shape, Size
 
-AC_POSITIONS = tuple([8 * row + column for row, column in ZIGZAG[1:]])
+IN_ORDER = tuple([8 * row + column for row, column in ZIGZAG])
+BACK = tuple([IN_ORDER.index(at) for at in range(64)])
 LARGEST_AC, LARGEST_DC = 1023, 2047
 """Magnitudes of what baseline can store: coefficients, and differences."""
 
 
-def dc_in_order(xp: Namespace, blocks: Array, group: tuple[int, int]) -> Array:
-    """DC coefficients, those of dummies included, in the order of the scan: (..., rows, columns, 8, 8) -> (..., n).
+def dc_in_order(xp: Namespace, dc: Array, group: tuple[int, int], dummies: int | None = None) -> Array:
+    """DC coefficients, those of dummies included, in the order of the scan: (..., rows, columns) -> (..., n).
 
-    ``group`` is the number of rows and columns of blocks that are stored together.
+    ``group`` is the number of rows and columns of blocks that are stored together. Dummies repeat the one before them
+    in the scan, or have the value that is given.
     """
-    dc, (high, wide) = blocks[..., 0, 0], group
+    high, wide = group
     if dc.shape[-1] % wide:
-        dc = xp.concat((dc, dc[..., -1:]), axis=-1)
+        dc = xp.concat((dc, _or_value(xp, dc[..., -1:], dummies)), axis=-1)
     *batch, rows, columns = dc.shape
     if rows % high:
         last = dc[..., -1:, wide - 1 :: wide][..., None]
         row = xp.reshape(xp.broadcast_to(last, (*batch, 1, columns // wide, wide)), (*batch, 1, columns))
-        dc, rows = xp.concat((dc, row), axis=-2), rows + 1
+        dc, rows = xp.concat((dc, _or_value(xp, row, dummies)), axis=-2), rows + 1
     grouped = xp.moveaxis(xp.reshape(dc, (*batch, rows // high, high, columns // wide, wide)), -3, -2)
     return xp.reshape(grouped, (*batch, rows * columns))
+
+
+def _or_value(xp: Namespace, x: Array, value: int | None) -> Array:
+    return x if value is None else xp.full_like(x, value)
+
+
+def dc_in_order_vjp(xp: Namespace, g: Array, group: tuple[int, int], size: Size) -> Array:
+    """The adjoint of `dc_in_order` for so many rows and columns: a dummy's goes to the one that it repeats."""
+    (high, wide), (rows, columns) = group, size
+    *batch, _ = g.shape
+    across, down = -(-columns // wide), -(-rows // high)
+    g = xp.moveaxis(xp.reshape(g, (*batch, down, across, high, wide)), -3, -2)
+    g = xp.reshape(g, (*batch, down * high, across * wide))
+    if rows % high:
+        repeated = xp.sum(xp.reshape(g[..., -1:, :], (*batch, 1, across, wide)), axis=-1)[..., None]
+        row = xp.concat((*[xp.zeros_like(repeated)] * (wide - 1), repeated), axis=-1)
+        row = g[..., -2:-1, :] + xp.reshape(row, (*batch, 1, across * wide))
+        g = xp.concat((g[..., :-2, :], row), axis=-2)
+    return xp.concat((g[..., :-2], g[..., -2:-1] + g[..., -1:]), axis=-1) if columns % wide else g
 
 
 def differences(xp: Namespace, dc: Array) -> Array:
@@ -49,11 +70,17 @@ def differences(xp: Namespace, dc: Array) -> Array:
     return xp.concat((dc[..., :1], dc[..., 1:] - dc[..., :-1]), axis=-1)
 
 
-def zigzag(xp: Namespace, blocks: Array) -> Array:
+def ac_in_order(xp: Namespace, blocks: Array) -> Array:
     """AC coefficients in the order of the scan: (..., rows, columns, 8, 8) -> (..., n, 63)."""
     *batch, rows, columns, _, _ = blocks.shape
     flat = xp.reshape(blocks, (*batch, rows * columns, 64))
-    return xp.take(flat, constant(xp, AC_POSITIONS, xp.int32, device(flat)), axis=-1)
+    return xp.take(flat, constant(xp, IN_ORDER[1:], xp.int32, device(flat)), axis=-1)
+
+
+def from_order(xp: Namespace, dc: Array, ac: Array, shape: Shape) -> Array:
+    """Blocks of DC (..., rows, columns) and of AC in the order of the scan."""
+    flat = xp.concat((xp.reshape(dc, (*ac.shape[:-1], 1)), ac), axis=-1)
+    return xp.reshape(xp.take(flat, constant(xp, BACK, xp.int32, device(flat)), axis=-1), shape)
 
 
 def category(xp: Namespace, values: Array, largest: int) -> Array:
@@ -68,16 +95,17 @@ def category(xp: Namespace, values: Array, largest: int) -> Array:
 def runs(xp: Namespace, ac: Array) -> Array:
     """Zeros right before each coefficient of its block: (..., n, 63) -> (..., n, 63)."""
     positions = constant_like(xp, tuple(range(1, 64)), ac)
-    stored = xp.where(ac != 0, positions, xp.zeros_like(ac))
+    stored = xp.where(xp.abs(ac) >= 1, positions, xp.zeros_like(ac))
     before = xp.concat((xp.zeros_like(ac[..., :1]), stored[..., :-1]), axis=-1)
     return positions - 1 - running_maximum(xp, before)
 
 
-def running_maximum(xp: Namespace, x: Array) -> Array:
-    """The largest of each entry and those before it, along the last axis, in as many steps as its length has bits."""
+def running_maximum(xp: Namespace, x: Array, backward: bool = False) -> Array:
+    """The largest of each entry and those before it along the last axis, or after it where ``backward``."""
     step = 1
     while step < x.shape[-1]:
-        x = xp.concat((x[..., :step], xp.maximum(x[..., step:], x[..., :-step])), axis=-1)
+        larger = xp.maximum(x[..., step:], x[..., :-step])
+        x = xp.concat((larger, x[..., -step:]) if backward else (x[..., :step], larger), axis=-1)
         step *= 2
     return x
 
@@ -92,7 +120,7 @@ def dc_counts(xp: Namespace, differences: Array) -> Array:
 
 def ac_counts(xp: Namespace, ac: Array, blocks: int) -> Array:
     """How often each AC symbol occurs, of so many blocks with the dummies: (..., n, 63) -> (..., 256)."""
-    nonzero = ac != 0
+    nonzero = xp.abs(ac) >= 1  # not NaN
     run = runs(xp, ac)
     whole = xp.floor(run / 16)
     symbols = 16 * (run - 16 * whole) + category(xp, ac, LARGEST_AC)

@@ -1,0 +1,104 @@
+"""The scan of a file, composed of the stages of entropy coding: its bits, and the VJP of these."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyjpegdiff.arguments import Call
+from pyjpegdiff.arrays import constant_like, device, result_dtype, to_dtype, to_host
+from pyjpegdiff.huffman import STANDARD_AC, STANDARD_DC, optimal_lengths
+from pyjpegdiff.stages import entropy
+from pyjpegdiff.stages.entropy_slopes import ac_slopes, dc_slopes
+from pyjpegdiff.types import Array, Namespace, Shape
+
+
+class Component(NamedTuple):
+    """The coefficients of a component."""
+
+    name: str
+    dc: Array
+    """In the order of the scan, not yet rounded."""
+    ac: Array
+    shape: Shape
+    dtype: str
+    """Of its cotangent."""
+
+
+class Table(NamedTuple):
+    """Components with the same Huffman tables: luma, or both of chroma."""
+
+    group: tuple[int, int]
+    """Rows and columns of blocks that are stored together."""
+    components: tuple[Component, ...]
+    counts: tuple[Array, Array]
+    """How often the symbols of DC and of AC occur in all of them."""
+    lengths: tuple[Array, Array]
+    """Of their codes."""
+
+
+def scan(call: Call, huffman: str, check: bool) -> tuple[Table, ...]:
+    """The scan of coefficients; ``check`` has their values looked at."""
+    sampling = call.plan.spec.sampling
+    luma = _table(call, huffman, check, 0, ("y",), sampling or (1, 1))
+    return (luma,) if sampling is None else (luma, _table(call, huffman, check, 1, ("cb", "cr"), (1, 1)))
+
+
+def bits(xp: Namespace, tables: tuple[Table, ...]) -> Array:
+    """The number of bits: (...)."""
+    total: Array | None = None
+    for table in tables:
+        for counts, lengths in zip(table.counts, table.lengths, strict=True):
+            part = entropy.bits(xp, counts, lengths)
+            total = part if total is None else total + part
+    assert total is not None
+    return np.asarray(total) if isinstance(total, np.generic) else total
+
+
+def bits_vjp(xp: Namespace, tables: tuple[Table, ...], cotangent: Array) -> dict[str, Array]:
+    """Cotangents of the coefficients by component, as those came."""
+    found = {}
+    for table in tables:
+        of_dc, of_ac = table.lengths
+        for name, dc, ac, shape, dtype in table.components:
+            stored = entropy.dc_in_order(xp, xp.reshape(xp.ones_like(ac[..., 0]), shape[:-2]), table.group, dummies=0)
+            in_order = dc_slopes(xp, dc, of_dc, stored)
+            g_dc = entropy.dc_in_order_vjp(xp, in_order, table.group, (shape[-4], shape[-3]))
+            slopes = entropy.from_order(xp, g_dc, ac_slopes(xp, ac, of_ac), shape)
+            found[name] = to_dtype(xp, slopes * cotangent[..., None, None, None, None], dtype)
+    return found
+
+
+def _table(call: Call, huffman: str, check: bool, index: int, names: tuple[str, ...], group: tuple[int, int]) -> Table:
+    xp = call.xp
+    components: tuple[Component, ...] = ()
+    counts: tuple[Array, ...] = ()
+    for name in names:
+        given = call.inputs[name]
+        blocks = to_dtype(xp, given, "float64" if given.dtype == xp.float64 else "float32")
+        dc, ac = entropy.dc_in_order(xp, blocks[..., 0, 0], group), entropy.ac_in_order(xp, blocks)
+        components += (Component(name, dc, ac, given.shape, result_dtype(xp, given.dtype)),)
+        differences, whole = entropy.differences(xp, xp.round(dc)), xp.round(ac)
+        if check:
+            _check_values(f"coefficients.{name}", "differences of DC", differences, entropy.LARGEST_DC)
+            _check_values(f"coefficients.{name}", "AC coefficients", whole, entropy.LARGEST_AC)
+        own = (entropy.dc_counts(xp, differences), entropy.ac_counts(xp, whole, dc.shape[-1]))
+        counts = tuple([a + b for a, b in zip(counts, own, strict=True)]) if counts else own
+    of_dc, of_ac = counts
+    if huffman == "standard":
+        lengths = (constant_like(xp, STANDARD_DC[index], of_dc), constant_like(xp, STANDARD_AC[index], of_ac))
+    else:
+        lengths = (_optimized(xp, of_dc), _optimized(xp, of_ac))
+    return Table(group, components, (of_dc, of_ac), lengths)
+
+
+def _optimized(xp: Namespace, counts: Array) -> Array:
+    """Lengths for the counts of each sample, made on the host."""
+    host = to_host(counts)
+    made = [optimal_lengths(each) for each in host.reshape(-1, host.shape[-1]).astype(np.int64)]
+    return xp.asarray(np.reshape(made, host.shape).tolist(), dtype=counts.dtype, device=device(counts))
+
+
+def _check_values(name: str, what: str, values: Array, largest: int) -> None:
+    found = np.max(np.abs(values), initial=0)  # type: ignore[call-overload]
+    if not found <= largest:
+        raise ValueError(f"{name} must hold {what} within -{largest}..{largest}, as baseline JPEG does, got {found:g}")

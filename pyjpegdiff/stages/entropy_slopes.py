@@ -1,0 +1,114 @@
+r"""What a small change of a coefficient costs in bits: the derivative that stands in for that of entropy coding.
+
+The bits of a scan are a step function of its coefficients. Its surrogate is their mean when a coefficient x, alone, is
+dithered before it is rounded, by t from the uniform distribution on -1/2..1/2:
+
+.. math:: \mathrm{E}\, B(\ldots, \mathrm{round}(x + t), \ldots)
+
+is linear between whole numbers, where it is B. So its derivative is a difference of the bits of two files, exactly:
+B with the next whole number above x, minus B with the next one below, all others as they are stored. At a whole number
+it is the mean of both sides' derivatives, :math:`(B(x + 1) - B(x - 1)) / 2`: at zero it is zero, since bits depend on
+magnitudes.
+
+For AC it has to be known what a coefficient of zero would do to its block: it ends a run of zeros and begins another,
+or moves the end of the block. For DC both differences in which it is change. The tables of Huffman codes are held
+fixed. A symbol to which an optimized table gives no code counts as one of 16 bits, the longest there may be.
+
+Source: uniform noise in place of rounding is from Balle et al., *End-to-end Optimized Image Compression*, ICLR 2017;
+here its derivative is taken of real code lengths, not of a model of them.
+"""
+
+from pyjpegdiff.arrays import constant_like, device
+from pyjpegdiff.huffman import LONGEST, SIXTEEN_ZEROS
+from pyjpegdiff.stages.entropy import LARGEST_AC, LARGEST_DC, category, running_maximum
+from pyjpegdiff.types import Array, Namespace
+
+
+def dc_slopes(xp: Namespace, dc: Array, lengths: Array, is_stored: Array) -> Array:
+    """Of the DC coefficients in the order of the scan, not yet rounded: (..., n) -> (..., n).
+
+    Where ``is_stored`` is not 1, a dummy repeats the one before and has no difference of its own.
+    """
+    costs = _known(xp, lengths) + constant_like(xp, tuple(range(lengths.shape[-1])), lengths)
+
+    def cost(differences: Array) -> Array:
+        return look_up(xp, costs, category(xp, differences, LARGEST_DC))
+
+    whole = xp.round(dc)
+    below, above = _neighbors(xp, dc)
+    before = xp.concat((xp.zeros_like(whole[..., :1]), whole[..., :-1]), axis=-1)
+    own = (cost(above - before) - cost(below - before)) * is_stored
+    after = whole[..., 1:]
+    next_ = (cost(after - above[..., :-1]) - cost(after - below[..., :-1])) * is_stored[..., 1:]
+    return (own + xp.concat((next_, xp.zeros_like(own[..., :1])), axis=-1)) / (above - below)
+
+
+def ac_slopes(xp: Namespace, ac: Array, lengths: Array) -> Array:
+    """Of AC coefficients in the order of the scan, not yet rounded: (..., n, 63) -> (..., n, 63)."""
+    costs = ac_costs(xp, lengths)
+    whole = xp.round(ac)
+    positions = constant_like(xp, tuple(range(1, 64)), ac)
+    none = xp.zeros_like(ac[..., :1])
+    nonzero = xp.astype(xp.abs(whole) >= 1, ac.dtype)
+    before = running_maximum(xp, xp.concat((none, (positions * nonzero)[..., :-1]), axis=-1))
+    # The nearest after it has the largest of these numbers; each has its category with it.
+    coded = ((64 - positions) * 16 + category(xp, whole, LARGEST_AC)) * nonzero
+    after = running_maximum(xp, xp.concat((coded[..., 1:], none), axis=-1), backward=True)
+    until_end = xp.floor(after / 16)
+    symbol_after = after - 16 * until_end
+    ends = after == 0
+    run, run_after = positions - 1 - before, 63 - until_end - positions
+    end = costs[..., :1][..., None]
+    is_last = constant_like(xp, (0,) * 62 + (1,), ac)
+
+    def cost(runs: Array, symbols: Array) -> Array:
+        return look_up(xp, costs, 16 * runs + symbols)
+
+    # Runs that nothing ends are not looked up.
+    run_after = xp.where(ends, xp.zeros_like(run), run_after)
+    joined = xp.where(ends, xp.zeros_like(run), run + run_after + 1)
+    rest_if_stored = xp.where(ends, end * (1 - is_last), cost(run_after, symbol_after))
+    rest_if_zero = xp.where(ends, end + 0 * is_last, cost(joined, symbol_after))
+    below, above = _neighbors(xp, ac)
+
+    def bits(values: Array) -> Array:
+        stored = cost(run, category(xp, values, LARGEST_AC)) + rest_if_stored
+        return xp.where(values == 0, rest_if_zero, stored)
+
+    return (bits(above) - bits(below)) / (above - below)
+
+
+def _neighbors(xp: Namespace, x: Array) -> tuple[Array, Array]:
+    """The whole numbers next to x below and above; a whole number has those next to itself."""
+    above = xp.floor(x) + 1
+    return -(xp.floor(-x) + 1), above
+
+
+# --- costs ------------------------------------------------------------------------------------------------------------
+
+
+def ac_costs(xp: Namespace, lengths: Array) -> Array:
+    """Bits by 16 times a run of zeros, to 63, plus a category: (..., 256) -> (..., 1024); first, the end of a block."""
+    known = _known(xp, lengths)
+    *batch, size = known.shape
+    zeros = constant_like(xp, (0, 1, 2, 3), known)[:, None] * known[..., SIXTEEN_ZEROS, None, None]
+    costs = xp.reshape(known[..., None, :] + zeros, (*batch, 4 * size))
+    return costs + constant_like(xp, tuple([index % 16 for index in range(4 * size)]), costs)
+
+
+def _known(xp: Namespace, lengths: Array) -> Array:
+    return xp.where(lengths == 0, xp.full_like(lengths, LONGEST), lengths)
+
+
+def look_up(xp: Namespace, tables: Array, indices: Array) -> Array:
+    """Entries of a table for all (m,), or of one per sample (*batch shape, m), at whole numbers (*batch shape, ...)."""
+    size = tables.shape[-1]
+    at = xp.astype(indices, xp.int32)
+    if tables.ndim > 1:
+        samples = 1
+        for n in tables.shape[:-1]:
+            samples *= n
+        first = size * xp.arange(samples, dtype=xp.int32, device=device(tables))
+        at = at + xp.reshape(first, (*tables.shape[:-1], *(1,) * (indices.ndim - tables.ndim + 1)))
+    found = xp.take(xp.reshape(tables, (-1,)), xp.reshape(at, (-1,)), axis=0)
+    return xp.reshape(found, indices.shape)
