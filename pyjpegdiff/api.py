@@ -1,12 +1,9 @@
 """The public functions, for any array of the array API standard; those of torch, JAX and Dask go to their adapters."""
 
 from collections.abc import Callable, Sequence
-from types import ModuleType
-
-import numpy as np
-from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
 from pyjpegdiff import arguments, execution
+from pyjpegdiff.adapters import adapter_of
 from pyjpegdiff.arguments import library_of
 from pyjpegdiff.operations import CODE, DECODE, ENCODE
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
@@ -107,7 +104,7 @@ def diff_jpeg_coding(
     ((3, 16, 16), 'float32', True)
     """
     given = locals()
-    if adapter := _adapter(image_rgb):
+    if adapter := adapter_of(image_rgb):
         return adapter.diff_jpeg_coding(**given)
     return execution.run(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
@@ -173,7 +170,7 @@ def diff_jpeg_coding_vjp(
     True
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if adapter := _adapter(image_rgb):
+    if adapter := adapter_of(image_rgb):
         return adapter.diff_jpeg_coding_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(CODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
@@ -225,7 +222,7 @@ def jpeg_encode(
     (-32.0, 16.0)
     """
     given = locals()
-    if adapter := _adapter(image_rgb):
+    if adapter := adapter_of(image_rgb):
         return adapter.jpeg_encode(**given)
     return execution.run(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given))
 
@@ -282,7 +279,7 @@ def jpeg_encode_vjp(
     True
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if adapter := _adapter(image_rgb):
+    if adapter := adapter_of(image_rgb):
         return adapter.jpeg_encode_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(ENCODE, arguments.coding(library_of("image_rgb", image_rgb), **given), wrt)
 
@@ -336,7 +333,7 @@ def jpeg_decode(
     True
     """
     given = locals()
-    if adapter := _adapter(getattr(coefficients, "y", None)):
+    if adapter := adapter_of(getattr(coefficients, "y", None)):
         return adapter.jpeg_decode(**given)
     return execution.run(DECODE, arguments.decoding(None, **given))
 
@@ -387,26 +384,6 @@ def jpeg_decode_vjp(
     (3, 20, 30)
     """
     given = {name: value for name, value in locals().items() if name != "wrt"}
-    if adapter := _adapter(getattr(coefficients, "y", None)):
+    if adapter := adapter_of(getattr(coefficients, "y", None)):
         return adapter.jpeg_decode_vjp(**given, wrt=wrt)
     return execution.run_with_vjp(DECODE, arguments.decoding(None, **given), wrt)
-
-
-def _adapter(value: object) -> ModuleType | None:
-    """The adapter for an array of a library that has one."""
-    if isinstance(value, np.ndarray):
-        return None
-    # Gradients of these are their framework's business, and plain array code would silently cut them.
-    if is_torch_array(value):
-        from pyjpegdiff.adapters import torch
-
-        return torch
-    if is_jax_array(value):
-        from pyjpegdiff.adapters import jax
-
-        return jax
-    if is_dask_array(value):
-        from pyjpegdiff.adapters import dask
-
-        return dask
-    return None

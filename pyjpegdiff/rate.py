@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-import numpy as np
-from array_api_compat import is_dask_array, is_jax_array, is_torch_array
-
 from pyjpegdiff import arguments, checks, scan
-from pyjpegdiff.arguments import Call
+from pyjpegdiff.adapters import adapter_of
+from pyjpegdiff.arguments import NUMPY, Call, Library
 from pyjpegdiff.results import Coefficients
 from pyjpegdiff.types import AnyArray, Array
 
@@ -53,10 +51,12 @@ def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> AnyAr
     >>> ramp = np.arange(0, 192, 2, dtype=np.uint8) + np.zeros((2, 3, 64, 1), np.uint8)
     >>> coefficients = jpeg_encode(ramp, 50, arithmetic="libjpeg")
     >>> jpeg_rate(coefficients), jpeg_rate(coefficients, huffman="optimized")
-    (array([1584., 1584.]), array([652., 652.]))
+    (array([1650., 1650.]), array([1072., 1072.]))
     """
-    call, tables = _scan(coefficients, huffman)
-    return scan.bits(call.xp, tables)
+    if adapter := adapter_of(getattr(coefficients, "y", None)):
+        return adapter.jpeg_rate(coefficients, huffman=huffman)
+    call, huffman = checked(None, coefficients, huffman)
+    return scan.bits(call.xp, _tables(call, huffman))
 
 
 def jpeg_rate_vjp(
@@ -68,7 +68,7 @@ def jpeg_rate_vjp(
     ----------
     coefficients, huffman
         As in `jpeg_rate`. For slopes of quality and tables give coefficients that have not been rounded, as
-        ``jpeg_encode_vjp(..., rounding="identity")`` returns them: whole ones do not tell how near to 1/2 a zero was.
+        ``jpeg_encode(..., rounding="identity")`` returns them: whole ones do not tell how near to 1/2 a zero was.
 
     Returns
     -------
@@ -85,36 +85,58 @@ def jpeg_rate_vjp(
 
     Notes
     -----
-    The bits are a step function. The derivative is that of their mean when one coefficient is dithered by uniform noise
-    of width 1 before it is rounded: B(\lceil x \rceil) - B(\lfloor x \rfloor), with the real bits of both files, all
-    other coefficients as they are stored and the code lengths held fixed. At a whole number it is the mean of both
-    sides; at zero it is zero. Source: uniform noise in place of rounding, Balle et al., ICLR 2017.
+    The bits are a step function. The derivative is that of their mean when one coefficient x is dithered by uniform
+    noise of width w = 1/2 before it is rounded, all others as they are stored and the code lengths held fixed. It is a
+    difference of the bits B of two files,
+
+    .. math:: (B(\lceil x \rceil) - B(\lfloor x \rfloor)) / w
+
+    within w/2 of a tie, and zero farther from it. A whole number counts as one whose place within -1/2..1/2 is not
+    known: there the derivative is :math:`(B(x + 1) - B(x - 1)) / 2`, zero at zero. Source: uniform noise in place of
+    rounding, Balle et al., *End-to-end Optimized Image Compression*, ICLR 2017.
 
     Examples
     --------
+    The slope of bits over quality: bits and steps of the file, its coefficients before rounding.
+
     >>> import numpy as np
-    >>> from pyjpegdiff import jpeg_encode_vjp, jpeg_rate_vjp
-    >>> image = np.random.default_rng(0).uniform(0, 255, (3, 32, 32))
-    >>> coefficients, encode_vjp = jpeg_encode_vjp(image, 50, rounding="identity", wrt=("jpeg_quality",))
-    >>> bits, vjp = jpeg_rate_vjp(coefficients)
-    >>> bool(encode_vjp(vjp(np.ones_like(bits))).jpeg_quality > 0)  # a higher quality takes more bits
+    >>> from pyjpegdiff import jpeg_encode, jpeg_encode_vjp, jpeg_rate, jpeg_rate_vjp
+    >>> image = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
+    >>> stored, encode_vjp = jpeg_encode_vjp(
+    ...     image, 60, arithmetic="libjpeg", rounding="identity", wrt=("jpeg_quality",)
+    ... )
+    >>> unrounded = jpeg_encode(  # at quality 50 tables are steps
+    ...     image.astype(np.float32), 50, stored.steps_y, stored.steps_c, rounding="identity"
+    ... )
+    >>> bits, vjp = jpeg_rate_vjp(unrounded)
+    >>> slope = encode_vjp(vjp(np.ones_like(bits))).jpeg_quality
+    >>> more, fewer = (float(jpeg_rate(jpeg_encode(image, q, arithmetic="libjpeg"))) for q in (63, 57))
+    >>> bool(abs(slope / ((more - fewer) / 6) - 1) < 0.1)
     True
     """
-    call, tables = _scan(coefficients, huffman)
+    if adapter := adapter_of(getattr(coefficients, "y", None)):
+        return adapter.jpeg_rate_vjp(coefficients, huffman=huffman)
+    return with_vjp(*checked(None, coefficients, huffman))
+
+
+def checked(library: Library | None, coefficients: Coefficients, huffman: object) -> tuple[Call, str]:
+    """Checked arguments."""
+    return arguments.decoding(library, coefficients), checks.one_of("huffman", huffman, HUFFMAN)
+
+
+def with_vjp(call: Call, huffman: str) -> tuple[AnyArray, Callable[[Array], Coefficients]]:
+    """The bits of a call, and their VJP."""
     xp, library, shape = call.xp, call.library, call.inputs["y"].shape[:-4]
+    size, subsampling, tables = call.size, call.subsampling, _tables(call, huffman)
 
     def vjp(cotangent: Array) -> Coefficients:
         arguments.check_cotangent(library, "cotangent", cotangent, shape)
         found: dict[str, Array | None] = {"cb": None, "cr": None, **scan.bits_vjp(xp, tables, cotangent)}
-        return Coefficients(**found, steps_y=None, steps_c=None, size=call.size, subsampling=call.subsampling)
+        return Coefficients(**found, steps_y=None, steps_c=None, size=size, subsampling=subsampling)
 
     return scan.bits(xp, tables), vjp
 
 
-def _scan(coefficients: Coefficients, huffman: str) -> tuple[Call, tuple[scan.Table, ...]]:
-    huffman = checks.one_of("huffman", huffman, HUFFMAN)
-    y = getattr(coefficients, "y", None)
-    if is_torch_array(y) or is_jax_array(y) or is_dask_array(y):
-        raise TypeError(f"coefficients.y must be an array of NumPy or CuPy, got {checks.kind(y)}")
-    call = arguments.decoding(None, coefficients)
-    return call, scan.scan(call, huffman, check=isinstance(y, np.ndarray))
+def _tables(call: Call, huffman: str) -> tuple[scan.Table, ...]:
+    is_numpy = call.library is NUMPY
+    return scan.scan(call.xp, call.plan.spec.sampling, huffman, scan.blocks_of(call), check=is_numpy)

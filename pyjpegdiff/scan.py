@@ -7,9 +7,10 @@ import numpy as np
 from pyjpegdiff.arguments import Call
 from pyjpegdiff.arrays import constant_like, device, result_dtype, to_dtype, to_host
 from pyjpegdiff.huffman import STANDARD_AC, STANDARD_DC, optimal_lengths
+from pyjpegdiff.operations import BLOCKS
 from pyjpegdiff.stages import entropy
 from pyjpegdiff.stages.entropy_slopes import ac_slopes, dc_slopes
-from pyjpegdiff.types import Array, Namespace, Shape
+from pyjpegdiff.types import Array, Arrays, Namespace, Shape
 
 
 class Component(NamedTuple):
@@ -36,11 +37,19 @@ class Table(NamedTuple):
     """Of their codes."""
 
 
-def scan(call: Call, huffman: str, check: bool) -> tuple[Table, ...]:
-    """The scan of coefficients; ``check`` has their values looked at."""
-    sampling = call.plan.spec.sampling
-    luma = _table(call, huffman, check, 0, ("y",), sampling or (1, 1))
-    return (luma,) if sampling is None else (luma, _table(call, huffman, check, 1, ("cb", "cr"), (1, 1)))
+def blocks_of(call: Call) -> Arrays:
+    """The coefficients of a call."""
+    return tuple([call.inputs[name] for name in BLOCKS if name in call.inputs])
+
+
+def scan(
+    xp: Namespace, sampling: tuple[int, int] | None, huffman: str, blocks: Arrays, check: bool = False
+) -> tuple[Table, ...]:
+    """The scan of coefficients: luma, and both of chroma where there is a sampling of it."""
+    luma = _table(xp, huffman, check, 0, {"y": blocks[0]}, sampling or (1, 1))
+    if sampling is None:
+        return (luma,)
+    return luma, _table(xp, huffman, check, 1, {"cb": blocks[1], "cr": blocks[2]}, (1, 1))
 
 
 def bits(xp: Namespace, tables: tuple[Table, ...]) -> Array:
@@ -68,14 +77,15 @@ def bits_vjp(xp: Namespace, tables: tuple[Table, ...], cotangent: Array) -> dict
     return found
 
 
-def _table(call: Call, huffman: str, check: bool, index: int, names: tuple[str, ...], group: tuple[int, int]) -> Table:
-    xp = call.xp
+def _table(
+    xp: Namespace, huffman: str, check: bool, index: int, blocks: dict[str, Array], group: tuple[int, int]
+) -> Table:
     components: tuple[Component, ...] = ()
     counts: tuple[Array, ...] = ()
-    for name in names:
-        given = call.inputs[name]
-        blocks = to_dtype(xp, given, "float64" if given.dtype == xp.float64 else "float32")
-        dc, ac = entropy.dc_in_order(xp, blocks[..., 0, 0], group), entropy.ac_in_order(xp, blocks)
+    for name, given in blocks.items():
+        floating = to_dtype(xp, given, "float64" if given.dtype == xp.float64 else "float32")
+        # A copy, as that of AC is: the caller may write to arguments before the VJP is called.
+        dc, ac = entropy.dc_in_order(xp, floating[..., 0, 0] + 0, group), entropy.ac_in_order(xp, floating)
         components += (Component(name, dc, ac, given.shape, result_dtype(xp, given.dtype)),)
         differences, whole = entropy.differences(xp, xp.round(dc)), xp.round(ac)
         if check:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import features
 
-from pyjpegdiff import Coefficients, jpeg_encode, jpeg_rate
+from pyjpegdiff import Coefficients, arguments, jpeg_encode, jpeg_encode_vjp, jpeg_rate, jpeg_rate_vjp, scan
 from pyjpegdiff.rate import HUFFMAN
+from pyjpegdiff.stages.entropy_slopes import DITHER
 from pyjpegdiff.tables import LUMINANCE, ZIGZAG
 from tests.libraries import case  # noqa: F401
 from tests.photos import IMAGES, NAMES, PILLOW_SUBSAMPLING, content, photo, pillow_file
@@ -180,7 +181,18 @@ def test_nothing_that_was_given_is_written_to():
     for array in coefficients[:5]:
         array.flags.writeable = False
     jpeg_rate(coefficients)
-    jpeg_rate(coefficients, huffman="optimized")
+    _, vjp = jpeg_rate_vjp(coefficients, huffman="optimized")
+    vjp(np.asarray(1.0))
+
+
+def test_what_was_given_may_change_before_the_vjp_is_called():
+    coefficients = encode(photo("coffee")[:61, :43], 60)
+    _, vjp = jpeg_rate_vjp(coefficients)
+    want = vjp(np.asarray(1.0))
+    for name in BLOCKS:
+        getattr(coefficients, name)[...] = 3
+    for name in BLOCKS:
+        np.testing.assert_array_equal(getattr(vjp(np.asarray(1.0)), name), getattr(want, name))
 
 
 # --- what baseline cannot store ---------------------------------------------------------------------------------------
@@ -221,6 +233,134 @@ def test_other_libraries_count_the_nearest_bound():
     assert strict(gray_of((0, 0), np.nan)) == strict(gray_of((0, 0), 0))
 
 
+# --- the VJP ----------------------------------------------------------------------------------------------------------
+
+UNROUNDED = {"rounding": "identity", "channel_axis": -1}
+
+
+def between(coefficients, name, at, huffman):
+    """The derivative at one coefficient, from the bits of two files."""
+    blocks = getattr(coefficients, name)
+    x = blocks[at]
+    whole = np.round(blocks)
+    bits = []
+    for neighbor in (np.ceil(x) - 1, np.floor(x) + 1):
+        whole[at] = neighbor
+        bits.append(float(jpeg_rate(coefficients._replace(**{name: whole}), huffman=huffman)))
+    if x == np.round(x):
+        return (bits[1] - bits[0]) / 2
+    return (bits[1] - bits[0]) / DITHER if abs(x - np.floor(x) - 0.5) <= DITHER / 2 else 0.0
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+@settings(max_examples=500 if THOROUGH else 25)
+@given(
+    **{**IMAGES, "height": st.integers(1, 40), "width": st.integers(1, 40)}, subsampling=st.sampled_from([*SAMPLINGS])
+)
+def test_the_derivative_is_a_difference_of_bits(is_whole, seed, kind, height, width, quality, subsampling):
+    """With the standard tables, which no coefficient changes."""
+    rng = np.random.default_rng(seed)
+    image = content(rng, kind, (height, width, 3)).astype(np.float64)
+    coefficients = jpeg_encode(image, quality, subsampling=subsampling, **UNROUNDED)
+    if is_whole:
+        coefficients = shared(coefficients, np.round)
+    bits, vjp = jpeg_rate_vjp(coefficients)
+    assert bits == jpeg_rate(coefficients)
+    gradient = vjp(np.asarray(2.0))
+    for name in BLOCKS:
+        got = getattr(gradient, name)
+        likely = np.argwhere(got != 0)
+        for index in range(16):
+            at = tuple(rng.integers(0, got.shape) if index % 2 or not len(likely) else rng.choice(likely))
+            at = (*at[:2], 0, 0) if index % 4 == 3 else at
+            assert got[at] == 2 * between(coefficients, name, at, "standard")
+
+
+def test_the_derivative_with_optimized_tables_holds_their_lengths_fixed():
+    """Where every symbol has the same length in both tables, so has the derivative."""
+    coefficients = jpeg_encode(photo("coffee")[:61, :43].astype(np.float64), 60, **UNROUNDED)
+    call = arguments.decoding(None, coefficients)
+    tables = scan.scan(call.xp, call.plan.spec.sampling, "optimized", scan.blocks_of(call))
+    gradient = scan.bits_vjp(call.xp, tables, np.asarray(1.0))
+    _, vjp = jpeg_rate_vjp(coefficients, huffman="optimized")
+    np.testing.assert_array_equal(vjp(np.asarray(1.0)).y, gradient["y"])
+    for name, table in (("y", 0), ("cb", 1), ("cr", 1)):
+        _, lengths = tables[table].lengths
+        assert (lengths == 0).any()
+        known = np.where(lengths == 0, 16, lengths)
+        blocks = getattr(coefficients, name)
+        for at in np.argwhere(gradient[name] != 0)[:200]:
+            row, column, *place = at
+            position = ZIGZAG.index(tuple(place))
+            if position:
+                block = [blocks[row, column, i, j] for i, j in ZIGZAG]
+                low, high = (ac_bits(np.round(block), position, f(block[position]), known) for f in (np.floor, np.ceil))
+                assert gradient[name][tuple(at)] == (high - low) / DITHER
+
+
+def ac_bits(block, position, value, lengths):
+    """Bits of the AC coefficients of a block in zigzag order, one of them replaced."""
+    block = np.array(block)
+    block[position] = value
+    bits, run = 0, 0
+    for k in block[1:]:
+        if k == 0:
+            run += 1
+            continue
+        while run > 15:
+            bits, run = bits + lengths[0xF0], run - 16
+        size = int(abs(k)).bit_length()
+        bits, run = bits + lengths[16 * run + size] + size, 0
+    return bits + (lengths[0] if run else 0)
+
+
+@pytest.mark.parametrize("huffman", HUFFMAN)
+@pytest.mark.parametrize("subsampling", [*SAMPLINGS, "gray"])
+def test_derivatives_of_batches_and_libraries(case, subsampling, huffman):
+    if case.xp.__name__.endswith("torch"):
+        pytest.skip("tensors go to their adapter")
+    gray = subsampling == "gray"
+    choices = {"channel_axis": None} if gray else {"channel_axis": -1, "subsampling": subsampling}
+    images = noisy_ramps(3, 19, 27, gray).astype(np.float64)
+    cotangents = np.array([1.0, -2.0, 0.5])
+    coefficients = jpeg_encode(images, 80, rounding="identity", **choices)
+    bits, vjp = jpeg_rate_vjp(shared(coefficients, case.array), huffman=huffman)
+    gradient = vjp(case.array(cotangents))
+    assert (gradient.steps_y, gradient.steps_c, gradient.size) == (None, None, (19, 27))
+    assert gradient.subsampling == coefficients.subsampling
+    for index, (image, cotangent) in enumerate(zip(images, cotangents, strict=True)):
+        alone_bits, alone_vjp = jpeg_rate_vjp(jpeg_encode(image, 80, rounding="identity", **choices), huffman=huffman)
+        assert case.numpy(bits)[index] == alone_bits
+        alone = alone_vjp(np.asarray(cotangent))
+        for name in ("y",) if gray else BLOCKS:
+            np.testing.assert_array_equal(case.numpy(getattr(gradient, name))[index], getattr(alone, name))
+            assert np.any(getattr(alone, name))
+
+
+@pytest.mark.parametrize(("dtype", "result"), [("float16", "float16"), ("float64", "float64"), ("int16", "float32")])
+def test_cotangents_have_the_dtype_of_their_coefficients(dtype, result):
+    coefficients = shared(encode(photo("coffee")[:16, :16], 60), lambda array: array.astype(dtype))
+    bits, vjp = jpeg_rate_vjp(coefficients)
+    gradient = vjp(np.ones_like(bits))
+    assert {getattr(gradient, name).dtype.name for name in BLOCKS} == {result}
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "motorcycle_left"])
+@pytest.mark.parametrize("quality", [20, 50, 80])
+def test_the_slope_of_quality_is_that_of_the_files(name, quality):
+    """Within a quarter: files have whole steps, so that even a line through seven of them scatters."""
+    image = photo(name)[50:306, 50:306]
+    stored, encode_vjp = jpeg_encode_vjp(
+        image, quality, arithmetic="libjpeg", rounding="identity", wrt="jpeg_quality", channel_axis=-1
+    )
+    unrounded = jpeg_encode(image.astype(np.float64), 50, stored.steps_y, stored.steps_c, **UNROUNDED)
+    _, vjp = jpeg_rate_vjp(unrounded)
+    found = encode_vjp(vjp(np.asarray(1.0))).jpeg_quality
+    around = np.arange(quality - 3, quality + 4)
+    true, _ = np.polyfit(around, [float(jpeg_rate(encode(image, int(q)))) for q in around], 1)
+    assert found == pytest.approx(true, rel=0.25)
+
+
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -234,5 +374,10 @@ def test_arguments_are_checked():
         jpeg_rate(coefficients.y)
     with pytest.raises(ValueError, match=r"coefficients.cb must have shape .* for size"):
         jpeg_rate(coefficients._replace(cb=coefficients.y))
+    _, vjp = jpeg_rate_vjp(coefficients)
+    with pytest.raises(ValueError, match=r"cotangent must have the output's shape \(\), got \(1,\)"):
+        vjp(np.ones(1))
+    with pytest.raises(TypeError, match=r"cotangent must be a numpy.ndarray, got float"):
+        vjp(1.0)
     with pytest.raises(TypeError, match=r"coefficients.cr must be a numpy.ndarray, got list"):
         jpeg_rate(coefficients._replace(cr=coefficients.cr.tolist()))

@@ -1,1 +1,23 @@
 """Other frameworks' automatic differentiation around the same core: one file a framework."""
+
+from types import ModuleType
+
+from array_api_compat import is_dask_array, is_jax_array, is_torch_array
+
+
+def adapter_of(value: object) -> ModuleType | None:
+    """The adapter for an array of a library that has one."""
+    # Gradients of these are their framework's business, and plain array code would silently cut them.
+    if is_torch_array(value):
+        from pyjpegdiff.adapters import torch
+
+        return torch
+    if is_jax_array(value):
+        from pyjpegdiff.adapters import jax
+
+        return jax
+    if is_dask_array(value):
+        from pyjpegdiff.adapters import dask
+
+        return dask
+    return None

@@ -25,11 +25,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyjpegdiff import arguments, backends, execution
+from pyjpegdiff import arguments, backends, execution, rate, scan
 from pyjpegdiff.adapters._torch_constants import constant_of_call, torch_namespace
 from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, EagerForward, Forward, backward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_plans import encode_plan
 from pyjpegdiff.adapters._torch_random import Drawn, RandomJPEG
+from pyjpegdiff.adapters._torch_rate import NO_COMPILER, Rate
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
@@ -47,6 +48,8 @@ __all__ = [
     "jpeg_decode_vjp",
     "jpeg_encode",
     "jpeg_encode_vjp",
+    "jpeg_rate",
+    "jpeg_rate_vjp",
 ]
 
 
@@ -155,6 +158,37 @@ def jpeg_decode(
     torch.Size([3, 32, 32])
     """
     return _run(DECODE, arguments.decoding, locals())
+
+
+def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> Tensor:
+    """`pyjpegdiff.jpeg_rate` of tensors: exact bits, with the derivative that `pyjpegdiff.jpeg_rate_vjp` explains.
+
+    Their values are not looked at. ``"optimized"`` waits for the device, and is not to be compiled.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pyjpegdiff.adapters.torch import jpeg_encode, jpeg_rate
+    >>> image = (255 * torch.rand(2, 3, 32, 32)).requires_grad_()
+    >>> jpeg_rate(jpeg_encode(image, 60, rounding="identity")).sum().backward()
+    >>> bool(image.grad.abs().sum() > 0)
+    True
+    """
+    _refuse_what_cannot_be_right()
+    call, huffman = rate.checked(LIBRARY, coefficients, huffman)
+    if huffman == "optimized" and torch.compiler.is_compiling():
+        raise NotImplementedError(NO_COMPILER)
+    bits: Tensor = Rate.apply(call.plan.spec.sampling, huffman, *scan.blocks_of(call))
+    return bits
+
+
+def jpeg_rate_vjp(
+    coefficients: Coefficients, *, huffman: str = "standard"
+) -> tuple[Tensor, Callable[[Tensor], Coefficients]]:
+    """`pyjpegdiff.jpeg_rate_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
+    _refuse_what_cannot_be_right()
+    bits, vjp = rate.with_vjp(*rate.checked(LIBRARY, coefficients, huffman))
+    return bits, vjp
 
 
 def diff_jpeg_coding_vjp(

@@ -1,14 +1,17 @@
 r"""What a small change of a coefficient costs in bits: the derivative that stands in for that of entropy coding.
 
-The bits of a scan are a step function of its coefficients. Its surrogate is their mean when a coefficient x, alone, is
-dithered before it is rounded, by t from the uniform distribution on -1/2..1/2:
+The bits B of a scan are a step function of its coefficients. The surrogate is their mean when one coefficient x is
+dithered before it is rounded, by t from the uniform distribution on -w/2..w/2, and all others are as they are stored:
 
 .. math:: \mathrm{E}\, B(\ldots, \mathrm{round}(x + t), \ldots)
 
-is linear between whole numbers, where it is B. So its derivative is a difference of the bits of two files, exactly:
-B with the next whole number above x, minus B with the next one below, all others as they are stored. At a whole number
-it is the mean of both sides' derivatives, :math:`(B(x + 1) - B(x - 1)) / 2`: at zero it is zero, since bits depend on
-magnitudes.
+It is B where x is farther than w/2 from a tie, and linear across the tie. So its derivative is a difference of the bits
+of two files, exactly, over w = `DITHER`: B with the next whole number above x minus B with the next one below, and zero
+farther from the tie.
+
+A whole number is one whose place within -1/2..1/2 is not known. There the derivative is the mean over all of these
+places, :math:`(B(x + 1) - B(x - 1)) / 2`: zero at zero, since bits depend on magnitudes. Zeros that are near to 1/2
+weigh most in a file, so sums over whole coefficients have the right sign but are too small, by about a half.
 
 For AC it has to be known what a coefficient of zero would do to its block: it ends a run of zeros and begins another,
 or moves the end of the block. For DC both differences in which it is change. The tables of Huffman codes are held
@@ -22,6 +25,9 @@ from pyjpegdiff.arrays import constant_like, device
 from pyjpegdiff.huffman import LONGEST, SIXTEEN_ZEROS
 from pyjpegdiff.stages.entropy import LARGEST_AC, LARGEST_DC, category, running_maximum
 from pyjpegdiff.types import Array, Namespace
+
+DITHER = 0.5
+"""Width of the dither: wide for a derivative that varies little, narrow for a mean that is not off."""
 
 
 def dc_slopes(xp: Namespace, dc: Array, lengths: Array, is_stored: Array) -> Array:
@@ -40,7 +46,7 @@ def dc_slopes(xp: Namespace, dc: Array, lengths: Array, is_stored: Array) -> Arr
     own = (cost(above - before) - cost(below - before)) * is_stored
     after = whole[..., 1:]
     next_ = (cost(after - above[..., :-1]) - cost(after - below[..., :-1])) * is_stored[..., 1:]
-    return (own + xp.concat((next_, xp.zeros_like(own[..., :1])), axis=-1)) / (above - below)
+    return _mean(xp, own + xp.concat((next_, xp.zeros_like(own[..., :1])), axis=-1), dc)
 
 
 def ac_slopes(xp: Namespace, ac: Array, lengths: Array) -> Array:
@@ -75,13 +81,21 @@ def ac_slopes(xp: Namespace, ac: Array, lengths: Array) -> Array:
         stored = cost(run, category(xp, values, LARGEST_AC)) + rest_if_stored
         return xp.where(values == 0, rest_if_zero, stored)
 
-    return (bits(above) - bits(below)) / (above - below)
+    return _mean(xp, bits(above) - bits(below), ac)
 
 
 def _neighbors(xp: Namespace, x: Array) -> tuple[Array, Array]:
     """The whole numbers next to x below and above; a whole number has those next to itself."""
     above = xp.floor(x) + 1
     return -(xp.floor(-x) + 1), above
+
+
+def _mean(xp: Namespace, differences: Array, x: Array) -> Array:
+    """The derivative from the differences of bits between both neighbors."""
+    down = xp.floor(x)
+    from_tie = xp.abs(x - down - 0.5)
+    across = xp.where(from_tie <= DITHER / 2, differences / DITHER, xp.zeros_like(x))
+    return xp.where(x == down, differences / 2, across)
 
 
 # --- costs ------------------------------------------------------------------------------------------------------------

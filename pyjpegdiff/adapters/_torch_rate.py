@@ -1,0 +1,81 @@
+"""The bits of coefficients as a function of autograd."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyjpegdiff import scan
+from pyjpegdiff.adapters._torch_constants import torch_namespace
+from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, NO_SECOND
+
+Sampling = tuple[int, int] | None
+
+NO_COMPILER = (
+    "pyjpegdiff: huffman='optimized' is not supported under torch.compile: its tables are made by the host, from counts "
+    "that a compiler does not have; call jpeg_rate outside of what is compiled, or take 'standard'"
+)
+
+
+class Rate(torch.autograd.Function):
+    """Bits from blocks; coefficients that need no gradient are not kept."""
+
+    @staticmethod
+    def forward(sampling: Sampling, huffman: str, *blocks: Tensor) -> Tensor:
+        bits: Any = scan.bits(torch_namespace, scan.scan(torch_namespace, sampling, huffman, _plain(blocks)))
+        return bits  # type: ignore[no-any-return]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.sampling, ctx.huffman, *blocks = inputs
+        ctx.save_for_backward(*blocks)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
+        return None, None, *RateVJP.apply(ctx.sampling, ctx.huffman, cotangent, *ctx.saved_tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise NotImplementedError(NO_FORWARD_MODE)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *blocks: Tensor) -> Any:
+        return Rate.apply(sampling, huffman, *_in_front(info.batch_size, blocks, in_dims[2:])), 0
+
+
+class RateVJP(torch.autograd.Function):
+    """The VJP of `Rate`."""
+
+    @staticmethod
+    def forward(sampling: Sampling, huffman: str, cotangent: Tensor, *blocks: Tensor) -> tuple[Tensor, ...]:
+        tables = scan.scan(torch_namespace, sampling, huffman, _plain(blocks))
+        found: Any = scan.bits_vjp(torch_namespace, tables, cotangent)  # type: ignore[arg-type]
+        return tuple(found.values())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+        raise NotImplementedError(NO_SECOND)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise NotImplementedError(NO_FORWARD_MODE)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *tensors: Tensor) -> Any:
+        found = RateVJP.apply(sampling, huffman, *_in_front(info.batch_size, tensors, in_dims[2:]))
+        return found, (0,) * len(found)
+
+
+def _plain(blocks: tuple[Tensor, ...]) -> Any:
+    return tuple([tensor.detach() for tensor in blocks])
+
+
+def _in_front(size: int, tensors: tuple[Tensor, ...], in_dims: tuple[int | None, ...]) -> list[Tensor]:
+    """The mapped axis first: a batch axis as any other."""
+    return [
+        x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0) for x, dim in zip(tensors, in_dims, strict=True)
+    ]
