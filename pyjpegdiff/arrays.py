@@ -13,6 +13,7 @@ import numpy as np
 from array_api_compat import (
     array_namespace,
     is_cupy_namespace,
+    is_jax_array,
     is_jax_namespace,
     is_numpy_namespace,
     is_torch_namespace,
@@ -89,8 +90,10 @@ def to_host(x: Any) -> "np.ndarray[Any, Any]":
     """The values as a NumPy array. It waits for a device."""
     if hasattr(x, "get"):  # CuPy
         return np.asarray(x.get())
-    if isinstance(x, np.ndarray):
-        return x
+    if hasattr(x, "detach"):  # torch
+        return np.asarray(x.detach().cpu())
+    if isinstance(x, np.ndarray) or is_jax_array(x):
+        return np.asarray(x)
     if x.ndim:
         return np.stack([to_host(x[i, ...]) for i in range(x.shape[0])]) if x.shape[0] else np.empty(x.shape)
     return np.asarray(float(x))
@@ -137,12 +140,15 @@ def histogram(xp: Namespace, values: Array, bins: int) -> Array:
     In float64 where the library has it; so counts are exact.
     """
     *batch, count, pieces = values.shape
-    if is_numpy_namespace(xp):  # type: ignore[arg-type]
-        samples = math.prod(batch)
-        offsets = bins * np.arange(samples)[:, None]
-        each = np.asarray(values).reshape(samples, count * pieces).astype(np.intp) + offsets
-        return np.bincount(each.ravel(), minlength=samples * bins).reshape(*batch, bins).astype(np.float64)
-    # No library has the same function for it. Here it is a product of both halves' indicators, piece by piece.
+    samples = math.prod(batch)
+    if is_numpy_namespace(xp) or is_jax_namespace(xp):  # type: ignore[arg-type]
+        module: Any = xp
+        length = {"minlength": samples * bins} if is_numpy_namespace(xp) else {"length": samples * bins}  # type: ignore[arg-type]
+        each = xp.astype(xp.reshape(values, (samples, count * pieces)), xp.int32)
+        each = each + bins * xp.arange(samples, dtype=xp.int32)[:, None]
+        counts = xp.reshape(module.bincount(xp.reshape(each, (-1,)), **length), (*batch, bins))
+        return xp.astype(counts, xp.float64 if has_float64(xp) else xp.float32)
+    # Others have no such function, or wait for the device in it. A product of both halves' indicators, piece by piece:
     dtype = xp.float64 if has_float64(xp) else xp.float32
     digits = constant_like(xp, tuple(range(16)), values)
     high = xp.floor(values / 16)

@@ -1,10 +1,15 @@
 """The number of bits that coefficients take in a file: the public functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from array_api_compat import is_dask_array
 
 from pyjpegdiff import arguments, checks, scan
 from pyjpegdiff.adapters import adapter_of
 from pyjpegdiff.arguments import NUMPY, Call, Library
+from pyjpegdiff.operations import BLOCKS
 from pyjpegdiff.results import Coefficients
 from pyjpegdiff.types import AnyArray, Array
 
@@ -53,7 +58,7 @@ def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> AnyAr
     >>> jpeg_rate(coefficients), jpeg_rate(coefficients, huffman="optimized")
     (array([1650., 1650.]), array([1072., 1072.]))
     """
-    if adapter := adapter_of(getattr(coefficients, "y", None)):
+    if adapter := _adapter(coefficients):
         return adapter.jpeg_rate(coefficients, huffman=huffman)
     call, huffman = checked(None, coefficients, huffman)
     return scan.bits(call.xp, _tables(call, huffman))
@@ -114,9 +119,21 @@ def jpeg_rate_vjp(
     >>> bool(abs(slope / ((more - fewer) / 6) - 1) < 0.1)
     True
     """
-    if adapter := adapter_of(getattr(coefficients, "y", None)):
+    if adapter := _adapter(coefficients):
         return adapter.jpeg_rate_vjp(coefficients, huffman=huffman)
-    return with_vjp(*checked(None, coefficients, huffman))
+    call, huffman = checked(None, coefficients, huffman)
+    tables = _tables(call, huffman)
+    return scan.bits(call.xp, tables), vjp_of(call, lambda cotangent: scan.bits_vjp(call.xp, tables, cotangent))
+
+
+def _adapter(coefficients: object) -> ModuleType | None:
+    y = getattr(coefficients, "y", None)
+    if is_dask_array(y):
+        raise TypeError(
+            "coefficients.y must be an array of NumPy, CuPy, torch, JAX or another library of the array API standard, "
+            "got a Dask array; call jpeg_rate for each chunk"
+        )
+    return adapter_of(y)
 
 
 def checked(library: Library | None, coefficients: Coefficients, huffman: object) -> tuple[Call, str]:
@@ -124,17 +141,17 @@ def checked(library: Library | None, coefficients: Coefficients, huffman: object
     return arguments.decoding(library, coefficients), checks.one_of("huffman", huffman, HUFFMAN)
 
 
-def with_vjp(call: Call, huffman: str) -> tuple[AnyArray, Callable[[Array], Coefficients]]:
-    """The bits of a call, and their VJP."""
-    xp, library, shape = call.xp, call.library, call.inputs["y"].shape[:-4]
-    size, subsampling, tables = call.size, call.subsampling, _tables(call, huffman)
+def vjp_of(call: Call, pull: Callable[[Any], Sequence[Array]]) -> Callable[[Any], Coefficients]:
+    """The function that callers get, from one that takes a checked cotangent to those of the blocks."""
+    library, shape, size, subsampling = call.library, call.inputs["y"].shape[:-4], call.size, call.subsampling
 
-    def vjp(cotangent: Array) -> Coefficients:
+    def vjp(cotangent: Any) -> Coefficients:
         arguments.check_cotangent(library, "cotangent", cotangent, shape)
-        found: dict[str, Array | None] = {"cb": None, "cr": None, **scan.bits_vjp(xp, tables, cotangent)}
-        return Coefficients(**found, steps_y=None, steps_c=None, size=size, subsampling=subsampling)
+        found = dict(zip(BLOCKS, pull(cotangent), strict=False))
+        missing = dict.fromkeys(("cb", "cr", "steps_y", "steps_c"))
+        return Coefficients(**{**missing, **found}, size=size, subsampling=subsampling)
 
-    return scan.bits(xp, tables), vjp
+    return vjp
 
 
 def _tables(call: Call, huffman: str) -> tuple[scan.Table, ...]:

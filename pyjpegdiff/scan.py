@@ -16,7 +16,6 @@ from pyjpegdiff.types import Array, Arrays, Namespace, Shape
 class Component(NamedTuple):
     """The coefficients of a component."""
 
-    name: str
     dc: Array
     """In the order of the scan, not yet rounded."""
     ac: Array
@@ -63,17 +62,17 @@ def bits(xp: Namespace, tables: tuple[Table, ...]) -> Array:
     return np.asarray(total) if isinstance(total, np.generic) else total
 
 
-def bits_vjp(xp: Namespace, tables: tuple[Table, ...], cotangent: Array) -> dict[str, Array]:
-    """Cotangents of the coefficients by component, as those came."""
-    found = {}
+def bits_vjp(xp: Namespace, tables: tuple[Table, ...], cotangent: Array) -> Arrays:
+    """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
+    found: Arrays = ()
     for table in tables:
         of_dc, of_ac = table.lengths
-        for name, dc, ac, shape, dtype in table.components:
+        for dc, ac, shape, dtype in table.components:
             stored = entropy.dc_in_order(xp, xp.reshape(xp.ones_like(ac[..., 0]), shape[:-2]), table.group, dummies=0)
             in_order = dc_slopes(xp, dc, of_dc, stored)
             g_dc = entropy.dc_in_order_vjp(xp, in_order, table.group, (shape[-4], shape[-3]))
             slopes = entropy.from_order(xp, g_dc, ac_slopes(xp, ac, of_ac), shape)
-            found[name] = to_dtype(xp, slopes * cotangent[..., None, None, None, None], dtype)
+            found += (to_dtype(xp, slopes * cotangent[..., None, None, None, None], dtype),)
     return found
 
 
@@ -86,7 +85,7 @@ def _table(
         floating = to_dtype(xp, given, "float64" if given.dtype == xp.float64 else "float32")
         # A copy, as that of AC is: the caller may write to arguments before the VJP is called.
         dc, ac = entropy.dc_in_order(xp, floating[..., 0, 0] + 0, group), entropy.ac_in_order(xp, floating)
-        components += (Component(name, dc, ac, given.shape, result_dtype(xp, given.dtype)),)
+        components += (Component(dc, ac, given.shape, result_dtype(xp, given.dtype)),)
         differences, whole = entropy.differences(xp, xp.round(dc)), xp.round(ac)
         if check:
             _check_values(f"coefficients.{name}", "differences of DC", differences, entropy.LARGEST_DC)

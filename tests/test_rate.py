@@ -281,7 +281,7 @@ def test_the_derivative_with_optimized_tables_holds_their_lengths_fixed():
     coefficients = jpeg_encode(photo("coffee")[:61, :43].astype(np.float64), 60, **UNROUNDED)
     call = arguments.decoding(None, coefficients)
     tables = scan.scan(call.xp, call.plan.spec.sampling, "optimized", scan.blocks_of(call))
-    gradient = scan.bits_vjp(call.xp, tables, np.asarray(1.0))
+    gradient = dict(zip(BLOCKS, scan.bits_vjp(call.xp, tables, np.asarray(1.0)), strict=True))
     _, vjp = jpeg_rate_vjp(coefficients, huffman="optimized")
     np.testing.assert_array_equal(vjp(np.asarray(1.0)).y, gradient["y"])
     for name, table in (("y", 0), ("cb", 1), ("cr", 1)):
@@ -379,5 +379,9 @@ def test_arguments_are_checked():
         vjp(np.ones(1))
     with pytest.raises(TypeError, match=r"cotangent must be a numpy.ndarray, got float"):
         vjp(1.0)
+    da = pytest.importorskip("dask.array")
+    for function in (jpeg_rate, jpeg_rate_vjp):
+        with pytest.raises(TypeError, match="got a Dask array; call jpeg_rate for each chunk"):
+            function(shared(coefficients, da.from_array))
     with pytest.raises(TypeError, match=r"coefficients.cr must be a numpy.ndarray, got list"):
         jpeg_rate(coefficients._replace(cr=coefficients.cr.tolist()))

@@ -12,8 +12,8 @@ from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, NO_SECOND
 Sampling = tuple[int, int] | None
 
 NO_COMPILER = (
-    "pyjpegdiff: huffman='optimized' is not supported under torch.compile: its tables are made by the host, from counts "
-    "that a compiler does not have; call jpeg_rate outside of what is compiled, or take 'standard'"
+    "pyjpegdiff: huffman='optimized' is not supported under torch.compile: its tables are made by the host, from "
+    "counts that a compiler does not have; call jpeg_rate outside of what is compiled, or take 'standard'"
 )
 
 
@@ -23,7 +23,7 @@ class Rate(torch.autograd.Function):
     @staticmethod
     def forward(sampling: Sampling, huffman: str, *blocks: Tensor) -> Tensor:
         bits: Any = scan.bits(torch_namespace, scan.scan(torch_namespace, sampling, huffman, _plain(blocks)))
-        return bits  # type: ignore[no-any-return]
+        return bits
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -32,15 +32,21 @@ class Rate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
-        return None, None, *RateVJP.apply(ctx.sampling, ctx.huffman, cotangent, *ctx.saved_tensors)
+        # Compilers trace no autograd function in another's backward.
+        pull = RateVJP.forward if torch.compiler.is_compiling() else RateVJP.apply
+        return None, None, *pull(ctx.sampling, ctx.huffman, cotangent, *ctx.saved_tensors)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *blocks: Tensor) -> Any:
+        return EagerRate.apply(sampling, huffman, *_in_front(info.batch_size, blocks, in_dims[2:])), 0
+
+
+class EagerRate(Rate):
+    """`Rate` outside of compilers, which do not take a function with a rule of its own for forward mode."""
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         raise NotImplementedError(NO_FORWARD_MODE)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *blocks: Tensor) -> Any:
-        return Rate.apply(sampling, huffman, *_in_front(info.batch_size, blocks, in_dims[2:])), 0
 
 
 class RateVJP(torch.autograd.Function):
@@ -50,7 +56,7 @@ class RateVJP(torch.autograd.Function):
     def forward(sampling: Sampling, huffman: str, cotangent: Tensor, *blocks: Tensor) -> tuple[Tensor, ...]:
         tables = scan.scan(torch_namespace, sampling, huffman, _plain(blocks))
         found: Any = scan.bits_vjp(torch_namespace, tables, cotangent)  # type: ignore[arg-type]
-        return tuple(found.values())
+        return found
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -68,6 +74,15 @@ class RateVJP(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *tensors: Tensor) -> Any:
         found = RateVJP.apply(sampling, huffman, *_in_front(info.batch_size, tensors, in_dims[2:]))
         return found, (0,) * len(found)
+
+
+def bits_of(sampling: Sampling, huffman: str, *blocks: Tensor) -> Tensor:
+    """Bits from blocks."""
+    compiling = torch.compiler.is_compiling()
+    if huffman == "optimized" and compiling:
+        raise NotImplementedError(NO_COMPILER)
+    bits: Tensor = (Rate if compiling else EagerRate).apply(sampling, huffman, *blocks)
+    return bits
 
 
 def _plain(blocks: tuple[Tensor, ...]) -> Any:

@@ -35,8 +35,8 @@ import jax
 import numpy as np
 from jax import Array
 
-from pyjpegdiff import arguments, backends, checks, execution, numpy_namespace
-from pyjpegdiff.adapters import _jax_kernels
+from pyjpegdiff import arguments, backends, checks, execution, numpy_namespace, rate, scan
+from pyjpegdiff.adapters import _jax_kernels, _jax_rate
 from pyjpegdiff.adapters._jax_ops import Transformable, jax_namespace
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.arrays import constant
@@ -54,6 +54,8 @@ __all__ = [
     "jpeg_decode_vjp",
     "jpeg_encode",
     "jpeg_encode_vjp",
+    "jpeg_rate",
+    "jpeg_rate_vjp",
 ]
 
 
@@ -174,6 +176,36 @@ def jpeg_decode(
     (3, 32, 32)
     """
     return _run(DECODE, arguments.decoding, locals())
+
+
+def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> Array:
+    """`pyjpegdiff.jpeg_rate` of JAX arrays: exact bits, with the derivative that `pyjpegdiff.jpeg_rate_vjp` explains.
+
+    Their values are not looked at. Without float64 bits are float32, exact to 2^24. ``"optimized"`` is for arrays
+    outside of JAX's transformations.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from pyjpegdiff.adapters.jax import jpeg_encode, jpeg_rate
+    >>> image = 255 * jax.random.uniform(jax.random.key(0), (3, 32, 32))
+    >>> gradient = jax.grad(lambda image: jpeg_rate(jpeg_encode(image, 60, rounding="identity")))(image)
+    >>> bool(abs(gradient).sum() > 0)
+    True
+    """
+    call, huffman = rate.checked(LIBRARY, **_to_jax({"coefficients": coefficients}), huffman=huffman)
+    bits: Array = _jax_rate.bits(call.plan.spec.sampling, huffman, scan.blocks_of(call))
+    return bits
+
+
+def jpeg_rate_vjp(
+    coefficients: Coefficients, *, huffman: str = "standard"
+) -> tuple[Array, Callable[[Array], Coefficients]]:
+    """`pyjpegdiff.jpeg_rate_vjp` of JAX arrays, as `diff_jpeg_coding_vjp` is."""
+    call, huffman = rate.checked(LIBRARY, **_to_jax({"coefficients": coefficients}), huffman=huffman)
+    sampling, blocks = call.plan.spec.sampling, scan.blocks_of(call)
+    pull = rate.vjp_of(call, lambda g: _jax_rate.bits_vjp(sampling, huffman, g, blocks))
+    return _jax_rate.bits(sampling, huffman, blocks), pull
 
 
 def diff_jpeg_coding_vjp(

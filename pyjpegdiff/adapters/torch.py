@@ -30,7 +30,7 @@ from pyjpegdiff.adapters._torch_constants import constant_of_call, torch_namespa
 from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, EagerForward, Forward, backward, count_outputs, forward_op
 from pyjpegdiff.adapters._torch_plans import encode_plan
 from pyjpegdiff.adapters._torch_random import Drawn, RandomJPEG
-from pyjpegdiff.adapters._torch_rate import NO_COMPILER, Rate
+from pyjpegdiff.adapters._torch_rate import RateVJP, bits_of
 from pyjpegdiff.arguments import Call, Library
 from pyjpegdiff.operations import CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
@@ -174,21 +174,24 @@ def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> Tenso
     >>> bool(image.grad.abs().sum() > 0)
     True
     """
-    _refuse_what_cannot_be_right()
-    call, huffman = rate.checked(LIBRARY, coefficients, huffman)
-    if huffman == "optimized" and torch.compiler.is_compiling():
-        raise NotImplementedError(NO_COMPILER)
-    bits: Tensor = Rate.apply(call.plan.spec.sampling, huffman, *scan.blocks_of(call))
-    return bits
+    return bits_of(*_rate_arguments(coefficients, huffman)[1])
 
 
 def jpeg_rate_vjp(
     coefficients: Coefficients, *, huffman: str = "standard"
 ) -> tuple[Tensor, Callable[[Tensor], Coefficients]]:
     """`pyjpegdiff.jpeg_rate_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
+    call, given = _rate_arguments(coefficients, huffman)
+    sampling, huffman, *blocks = given
+    # Copies: the caller may write to arguments before calling vjp.
+    kept = [block.clone() for block in blocks]
+    return bits_of(*given), rate.vjp_of(call, lambda g: RateVJP.apply(sampling, huffman, g, *kept))
+
+
+def _rate_arguments(coefficients: Coefficients, huffman: str) -> tuple[Call, tuple[Any, ...]]:
     _refuse_what_cannot_be_right()
-    bits, vjp = rate.with_vjp(*rate.checked(LIBRARY, coefficients, huffman))
-    return bits, vjp
+    call, huffman = rate.checked(LIBRARY, coefficients, huffman)
+    return call, (call.plan.spec.sampling, huffman, *scan.blocks_of(call))
 
 
 def diff_jpeg_coding_vjp(
