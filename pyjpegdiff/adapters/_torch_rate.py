@@ -11,10 +11,7 @@ from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, NO_SECOND
 
 Sampling = tuple[int, int] | None
 
-NO_COMPILER = (
-    "pyjpegdiff: huffman='optimized' is not supported under torch.compile: its tables are made by the host, from "
-    "counts that a compiler does not have; call jpeg_rate outside of what is compiled, or take 'standard'"
-)
+NO_COMPILER = "pyjpegdiff: jpeg_rate is not compiled; it runs between two graphs, so not with fullgraph=True"
 
 
 class Rate(torch.autograd.Function):
@@ -32,17 +29,11 @@ class Rate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
-        # Compilers trace no autograd function in another's backward.
-        pull = RateVJP.forward if torch.compiler.is_compiling() else RateVJP.apply
-        return None, None, *pull(ctx.sampling, ctx.huffman, cotangent, *ctx.saved_tensors)
+        return None, None, *RateVJP.apply(ctx.sampling, ctx.huffman, cotangent, *ctx.saved_tensors)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *blocks: Tensor) -> Any:
-        return EagerRate.apply(sampling, huffman, *_in_front(info.batch_size, blocks, in_dims[2:])), 0
-
-
-class EagerRate(Rate):
-    """`Rate` outside of compilers, which do not take a function with a rule of its own for forward mode."""
+        return Rate.apply(sampling, huffman, *_in_front(info.batch_size, blocks, in_dims[2:])), 0
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -76,12 +67,13 @@ class RateVJP(torch.autograd.Function):
         return found, (0,) * len(found)
 
 
+# Compilers break their graph here. The host makes optimized tables from counts that a graph does not have.
+@torch.compiler.disable(
+    reason="pyjpegdiff: jpeg_rate is not compiled; it runs between two graphs, without fullgraph=True"
+)
 def bits_of(sampling: Sampling, huffman: str, *blocks: Tensor) -> Tensor:
     """Bits from blocks."""
-    compiling = torch.compiler.is_compiling()
-    if huffman == "optimized" and compiling:
-        raise NotImplementedError(NO_COMPILER)
-    bits: Tensor = (Rate if compiling else EagerRate).apply(sampling, huffman, *blocks)
+    bits: Tensor = Rate.apply(sampling, huffman, *blocks)
     return bits
 
 

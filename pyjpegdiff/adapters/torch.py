@@ -163,7 +163,7 @@ def jpeg_decode(
 def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> Tensor:
     """`pyjpegdiff.jpeg_rate` of tensors: exact bits, with the derivative that `pyjpegdiff.jpeg_rate_vjp` explains.
 
-    Their values are not looked at. ``"optimized"`` waits for the device, and is not to be compiled.
+    Their values are not looked at. ``"optimized"`` waits for the device. ``torch.compile`` breaks its graph here.
 
     Examples
     --------
