@@ -68,9 +68,7 @@ class RateVJP(torch.autograd.Function):
 
 
 # Compilers break their graph here. The host makes optimized tables from counts that a graph does not have.
-@torch.compiler.disable(
-    reason="pyjpegdiff: jpeg_rate is not compiled; it runs between two graphs, without fullgraph=True"
-)
+@torch.compiler.disable(reason=NO_COMPILER)  # type: ignore[untyped-decorator]
 def bits_of(sampling: Sampling, huffman: str, *blocks: Tensor) -> Tensor:
     """Bits from blocks."""
     bits: Tensor = Rate.apply(sampling, huffman, *blocks)
