@@ -144,8 +144,9 @@ def histogram(xp: Namespace, values: Array, bins: int) -> Array:
     if is_numpy_namespace(xp) or is_jax_namespace(xp):  # type: ignore[arg-type]
         module: Any = xp
         length = {"minlength": samples * bins} if is_numpy_namespace(xp) else {"length": samples * bins}  # type: ignore[arg-type]
-        each = xp.astype(xp.reshape(values, (samples, count * pieces)), xp.int32)
-        each = each + bins * xp.arange(samples, dtype=xp.int32)[:, None]
+        index = np.intp if is_numpy_namespace(xp) else xp.int32  # type: ignore[arg-type]
+        each = xp.astype(xp.reshape(values, (samples, count * pieces)), index)
+        each = each + bins * xp.arange(samples, dtype=index)[:, None]
         counts = xp.reshape(module.bincount(xp.reshape(each, (-1,)), **length), (*batch, bins))
         return xp.astype(counts, xp.float64 if has_float64(xp) else xp.float32)
     # Others have no such function, or wait for the device in it. A product of both halves' indicators, piece by piece:
