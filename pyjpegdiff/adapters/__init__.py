@@ -2,11 +2,14 @@
 
 from types import ModuleType
 
+import numpy as np
 from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
 
 def adapter_of(value: object) -> ModuleType | None:
     """The adapter for an array of a library that has one."""
+    if isinstance(value, np.ndarray):
+        return None
     # Gradients of these are their framework's business, and plain array code would silently cut them.
     if is_torch_array(value):
         from pyjpegdiff.adapters import torch

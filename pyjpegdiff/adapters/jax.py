@@ -249,7 +249,7 @@ def jpeg_encode_vjp(
     data_range: float | None = None,
     channel_axis: int | None = -3,
 ) -> tuple[Coefficients, Callable[[Coefficients], CodingGradients]]:
-    """`pyjpegdiff.jpeg_encode_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
+    """`pyjpegdiff.jpeg_encode_vjp` of JAX arrays, as `diff_jpeg_coding_vjp` is."""
     return _run_with_vjp(ENCODE, arguments.coding, locals())
 
 
@@ -264,7 +264,7 @@ def jpeg_decode_vjp(
     data_range: float | None = None,
     channel_axis: int | None = -3,
 ) -> tuple[Array, Callable[[Array], DecodingGradients]]:
-    """`pyjpegdiff.jpeg_decode_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
+    """`pyjpegdiff.jpeg_decode_vjp` of JAX arrays, as `diff_jpeg_coding_vjp` is."""
     return _run_with_vjp(DECODE, arguments.decoding, locals())
 
 
