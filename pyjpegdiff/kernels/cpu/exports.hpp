@@ -1,4 +1,5 @@
-// The functions of the library. None allocates, throws or keeps anything; all but `use` may run in many threads.
+// The functions of the library. None throws or keeps anything; all but `use` may run in many threads. Only those that
+// XLA calls allocate.
 
 #pragma once
 
