@@ -66,7 +66,8 @@ def _bars(axis: Any, panel: Mapping[str, Row], rows: list[str]) -> None:
             continue
         ratio, target = panel[name].ratio, panel[name].target
         # The bar starts at Pillow's time, so that bars of faster contestants go to the left.
-        axis.barh(place, ratio - 1, left=1, height=0.72, color=OURS if name.startswith(("NumPy", "torch")) else PEER)
+        color = OURS if name.startswith(("NumPy", "torch", "JAX")) else PEER
+        axis.barh(place, ratio - 1, left=1, height=0.72, color=color)
         if target is not None:
             axis.plot([target], [place], color=INK, marker="|", markersize=11, markeredgewidth=1.5)
         axis.annotate(

@@ -134,6 +134,8 @@ def peak_memory(name: str, size: Size) -> float:
     gc.collect()
     before = _resident("VmRSS")
     call = _built(name, size)
+    with contextlib.suppress(AttributeError):  # of glibc: what building the call has freed is given back
+        ctypes.CDLL(None).malloc_trim(0)
     # Building the call may have needed more memory than the call. If resetting is not permitted, that is counted too.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
