@@ -117,7 +117,7 @@ def coding(
     _check_array(library, "image_rgb", image_rgb)
     has_color = (None if color_matrix is None else True, None if color_offset is None else True)
     spec, layout, size, batch_shape = _statics(
-        library, tuple(image_rgb.shape), image_rgb.dtype, ste, arithmetic, subsampling, rounding, flooring, *has_color,
+        library, rounding, tuple(image_rgb.shape), image_rgb.dtype, ste, arithmetic, subsampling, flooring, *has_color,
         data_range, channel_axis,
     )  # fmt: skip
     gray = spec.sampling is None
@@ -135,14 +135,14 @@ def coding(
     return Call(library, plan, size, inputs, origins, None if gray else subsampling)
 
 
-def _statics(library: Library, *given: Any) -> tuple[Spec, Layout, Size, Shape]:
+def _statics(library: Library, rounding: Rounding, *given: Any) -> tuple[Spec, Layout, Size, Shape]:
     """What shape, dtype and choices decide. NumPy's are kept: to check them takes longer than to code a small image."""
-    if library is NUMPY and isinstance(given[5], str):  # a caller's own functions are not kept alive
+    if library is NUMPY and isinstance(rounding, str):  # a caller's own functions are not kept alive
         try:
-            return _kept_statics(*given)
+            return _kept_statics(rounding, *given)
         except TypeError:  # what cannot be hashed is wrong, which is said below
             pass
-    return _new_statics(library.xp, *given)
+    return _new_statics(library.xp, rounding, *given)
 
 
 @functools.lru_cache(maxsize=256, typed=True)
@@ -151,7 +151,7 @@ def _kept_statics(*given: Any) -> tuple[Spec, Layout, Size, Shape]:
 
 
 def _new_statics(
-    xp: Namespace, shape: Shape, dtype: Any, ste: object, arithmetic: object, subsampling: object, rounding: Rounding,
+    xp: Namespace, rounding: Rounding, shape: Shape, dtype: Any, ste: object, arithmetic: object, subsampling: object,
     flooring: object, color_matrix: object, color_offset: object, data_range: float | None, channel_axis: int | None,
 ) -> tuple[Spec, Layout, Size, Shape]:  # fmt: skip
     channel_axis, channels = checks.channels(shape, channel_axis)

@@ -5,6 +5,8 @@ from types import ModuleType
 import numpy as np
 from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
+NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
+
 
 def adapter_of(value: object) -> ModuleType | None:
     """The adapter for an array of a library that has one."""

@@ -6,7 +6,6 @@ axis more. Parameters are therefore repeated for every sample.
 
 import ctypes
 import math
-import os
 from typing import Any
 
 import jax
@@ -19,6 +18,7 @@ from pyjpegdiff.backends.array_api import by_group
 from pyjpegdiff.backends.cpu_call import THREADED_AREA
 from pyjpegdiff.backends.cpu_frame import frame_of, new_pixels, steps_shapes
 from pyjpegdiff.backends.cpu_pixels import KIND_OF
+from pyjpegdiff.backends.threads import cpus
 from pyjpegdiff.kernels.library import FROM_U, TO_COLOR_SUMS, Call, ready
 from pyjpegdiff.operations import BLOCKS, COLOR, Operation
 from pyjpegdiff.spec import Plan
@@ -192,7 +192,7 @@ class JaxCall:
     def _run(self, target: str) -> dict[str, Any]:
         """The results by name, from XLA's call of the kernels."""
         frame = self.frame
-        threads = min(frame.strips, os.cpu_count() or 1) if math.prod(self.size) >= THREADED_AREA else 1
+        threads = min(frame.strips, cpus()) if math.prod(self.size) >= THREADED_AREA else 1
         scratch_size = ready().pyjpegdiff_xla_scratch_size(ctypes.byref(self.call), threads)
         results = self.results | {
             "operands": ((frame.operands_size // self.dtype.itemsize,), self.dtype),

@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from pyjpegdiff import backends
+from pyjpegdiff.adapters import NO_SECOND
 from pyjpegdiff.adapters._jax_kernels import JaxKernels
 from pyjpegdiff.adapters._jax_meshes import varying_alike
 from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.operations import Operation
 from pyjpegdiff.spec import Plan
 from pyjpegdiff.types import Size
-
-NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
 
 Arrays = tuple[Any, ...]
 Needs = tuple[bool, ...]

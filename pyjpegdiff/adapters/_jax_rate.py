@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from pyjpegdiff import scan
-from pyjpegdiff.adapters._jax_ops import NO_SECOND, jax_namespace
+from pyjpegdiff.adapters import NO_SECOND
+from pyjpegdiff.adapters._jax_ops import jax_namespace
 
 Sampling = tuple[int, int] | None
 Arrays = tuple[Any, ...]

@@ -2,7 +2,7 @@
 
 Two custom operators, forward and VJP, run a backend. They are opaque: a compiler sees two calls, and autograd, autocast
 and functorch see nothing of what happens inside. `Forward` and `Backward` are the autograd functions around them.
-`Backward` is one itself so that a second derivative raises instead of coming out as zero.
+`Backward` is one itself, a `FirstDerivative`.
 """
 
 import functools
@@ -21,6 +21,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedte
 from torch.nn import Parameter
 
 from pyjpegdiff import backends, numpy_namespace
+from pyjpegdiff.adapters import NO_SECOND
 from pyjpegdiff.adapters import _torch_vmap as vmap
 from pyjpegdiff.adapters._torch_plans import decode_plan, held_by, is_gray
 from pyjpegdiff.adapters._torch_precision import full_precision
@@ -29,7 +30,6 @@ from pyjpegdiff.operations import OPERATIONS
 from pyjpegdiff.spec import Plan
 from pyjpegdiff.types import ArrayType
 
-NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
 NO_FORWARD_MODE = "pyjpegdiff: forward mode (jvp, jacfwd, dual tensors) is not supported; use grad, vjp or jacrev"
 
 Tensors = Sequence[Tensor | None]
@@ -234,16 +234,8 @@ class EagerForward(Forward):
         raise NotImplementedError(NO_FORWARD_MODE)
 
 
-class Backward(torch.autograd.Function):
-    """The VJP of `Forward`."""
-
-    @staticmethod
-    def forward(
-        operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: tuple[int, int],
-        *tensors: Tensor | None,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        run = _vjp if _are_plain(tensors) else vjp_op
-        return tuple(run(operation, plan, size, needs, counts, tensors))
+class FirstDerivative(torch.autograd.Function):
+    """A VJP, whose own derivative raises instead of coming out as zero."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -256,6 +248,18 @@ class Backward(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         raise NotImplementedError(NO_FORWARD_MODE)
+
+
+class Backward(FirstDerivative):
+    """The VJP of `Forward`."""
+
+    @staticmethod
+    def forward(
+        operation: str, plan: str, size: Sequence[int], needs: Sequence[bool], counts: tuple[int, int],
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        run = _vjp if _are_plain(tensors) else vjp_op
+        return tuple(run(operation, plan, size, needs, counts, tensors))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyjpegdiff import scan
 from pyjpegdiff.adapters._torch_constants import torch_namespace
-from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, NO_SECOND
+from pyjpegdiff.adapters._torch_ops import NO_FORWARD_MODE, FirstDerivative
 
 Sampling = tuple[int, int] | None
 
@@ -40,7 +40,7 @@ class Rate(torch.autograd.Function):
         raise NotImplementedError(NO_FORWARD_MODE)
 
 
-class RateVJP(torch.autograd.Function):
+class RateVJP(FirstDerivative):
     """The VJP of `Rate`."""
 
     @staticmethod
@@ -48,18 +48,6 @@ class RateVJP(torch.autograd.Function):
         tables = scan.scan(torch_namespace, sampling, huffman, _plain(blocks))
         found: Any = scan.bits_vjp(torch_namespace, tables, cotangent)  # type: ignore[arg-type]
         return found
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
-        raise NotImplementedError(NO_SECOND)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        raise NotImplementedError(NO_FORWARD_MODE)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], sampling: Sampling, huffman: str, *tensors: Tensor) -> Any:

@@ -191,17 +191,17 @@ INLINE void transpose(Vec<T, L, false> (&x)[L]) {
 
 // --- two blocks side by side ------------------------------------------------------------------------------------------
 
-// Eight numbers from each of two places, `apart` numbers from each other, or from one where there are eight lanes.
+// Eight numbers of a block, and of the next one, 64 numbers on, where there are sixteen lanes.
 template <class T, bool NATIVE>
-INLINE void load_rows(const T* from, int, Vec<T, 8, NATIVE>& x) {
+INLINE void load_rows(const T* from, Vec<T, 8, NATIVE>& x) {
     x = Vec<T, 8>::load(from);
 }
 template <class T, bool NATIVE>
-INLINE void store_rows(Vec<T, 8, NATIVE> x, T* to, int) {
+INLINE void store_rows(Vec<T, 8, NATIVE> x, T* to) {
     x.store(to);
 }
 template <class T, bool NATIVE>
-INLINE void stream_rows(Vec<T, 8, NATIVE> x, T* to, int) {
+INLINE void stream_rows(Vec<T, 8, NATIVE> x, T* to) {
     x.stream(to);
 }
 // The same eight lanes for every block; and back: the sum over blocks.
@@ -219,16 +219,16 @@ INLINE Vec<float, 16> beside(Vec<float, 8> a, Vec<float, 8> b) {
 }
 INLINE Vec<float, 8> left(Vec<float, 16> x) { return _mm512_castps512_ps256(x.n); }
 INLINE Vec<float, 8> right(Vec<float, 16> x) { return _mm512_extractf32x8_ps(x.n, 1); }
-INLINE void load_rows(const float* from, int apart, Vec<float, 16>& x) {
-    x = beside(Vec<float, 8>::load(from), Vec<float, 8>::load(from + apart));
+INLINE void load_rows(const float* from, Vec<float, 16>& x) {
+    x = beside(Vec<float, 8>::load(from), Vec<float, 8>::load(from + 64));
 }
-INLINE void store_rows(Vec<float, 16> x, float* to, int apart) {
+INLINE void store_rows(Vec<float, 16> x, float* to) {
     left(x).store(to);
-    right(x).store(to + apart);
+    right(x).store(to + 64);
 }
-INLINE void stream_rows(Vec<float, 16> x, float* to, int apart) {
+INLINE void stream_rows(Vec<float, 16> x, float* to) {
     left(x).stream(to);
-    right(x).stream(to + apart);
+    right(x).stream(to + 64);
 }
 INLINE void repeat(Vec<float, 8> once, Vec<float, 16>& x) { x = _mm512_broadcast_f32x8(once.n); }
 INLINE Vec<float, 8> sum_of_blocks(Vec<float, 16> x) { return left(x) + right(x); }

@@ -22,15 +22,15 @@ INLINE void store(const V (&x)[8], T* to, int64_t pitch) {
 // Of blocks that lie one after the other.
 template <class V, class T>
 INLINE void load_blocks(const T* from, V (&x)[8]) {
-    for (int i = 0; i < 8; ++i) load_rows(from + 8 * i, 64, x[i]);
+    for (int i = 0; i < 8; ++i) load_rows(from + 8 * i, x[i]);
 }
 template <class V, class T>
 INLINE void store_blocks(const V (&x)[8], T* to) {
-    for (int i = 0; i < 8; ++i) store_rows(x[i], to + 8 * i, 64);
+    for (int i = 0; i < 8; ++i) store_rows(x[i], to + 8 * i);
 }
 template <class V, class T>
 INLINE void stream_blocks(const V (&x)[8], T* to) {
-    for (int i = 0; i < 8; ++i) stream_rows(x[i], to + 8 * i, 64);
+    for (int i = 0; i < 8; ++i) stream_rows(x[i], to + 8 * i);
 }
 // By the same 64 factors.
 template <class V, class T>
