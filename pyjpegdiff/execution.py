@@ -8,7 +8,7 @@ from array_api_compat import to_device
 
 from pyjpegdiff import backends, checks
 from pyjpegdiff.arguments import Call, check_cotangent
-from pyjpegdiff.backends.memory import empty
+from pyjpegdiff.backends.memory import copied
 from pyjpegdiff.operations import COEFFICIENTS, COLOR, DECODE, ENCODE, Operation
 from pyjpegdiff.results import CodingGradients, Coefficients, DecodingGradients
 from pyjpegdiff.spec import Plan
@@ -67,9 +67,7 @@ def run_with_vjp(
 
 def _copy(xp: Namespace, x: Any) -> Array:
     if isinstance(x, np.ndarray):
-        made = empty(x.shape, x.dtype)
-        made[...] = x
-        return made
+        return copied(x)
     # Of a tensor that needs a gradient, torch's `asarray` makes a copy with a warning.
     copy: Array = x.clone() if hasattr(x, "clone") else xp.asarray(x, copy=True)
     return copy

@@ -19,8 +19,8 @@ from pyjpegdiff.backends.cpu_call import THREADED_AREA
 from pyjpegdiff.backends.cpu_frame import frame_of, new_pixels, steps_shapes
 from pyjpegdiff.backends.cpu_pixels import KIND_OF
 from pyjpegdiff.backends.threads import cpus
-from pyjpegdiff.kernels.library import FROM_U, TO_COLOR_SUMS, Call, ready
-from pyjpegdiff.operations import BLOCKS, COLOR, Operation
+from pyjpegdiff.kernels.library import Call, ready
+from pyjpegdiff.operations import BLOCKS, Operation
 from pyjpegdiff.spec import Plan
 from pyjpegdiff.types import Shape, Size
 
@@ -107,25 +107,12 @@ class JaxCall:
         return found
 
     def _of_parameters(self, g_parameters: Any, inputs: Arrays, needs: tuple[bool, ...]) -> dict[str, Any]:
-        g_color = g_parameters
-        if self.call.needs_color and self.operation.name != "encode":
-            g_color = g_parameters + self._way_back_to_rgb()
         found = {}
         for position, parameter, core, place in self.frame.parameters:
             if needs[position]:
-                g = (g_color if parameter in COLOR else g_parameters)[..., place]
-                found[parameter] = unbroadcast(_xp, g.reshape((*self.batch_shape, *core)), inputs[position].shape)
+                g = g_parameters[..., place].reshape((*self.batch_shape, *core))
+                found[parameter] = unbroadcast(_xp, g, inputs[position].shape)
         return found
-
-    def _way_back_to_rgb(self) -> Any:
-        """Its share of the color's cotangents: RGB is computed again, its samples are no residuals."""
-        self.results.clear()
-        self._add_sums()
-        self.call.needs_steps = False
-        self.call.sink = TO_COLOR_SUMS
-        if self.operation.name == "code":
-            self.call.source = FROM_U
-        return self._run(FORWARD)["g_parameters"]
 
     # --- what it takes and makes --------------------------------------------------------------------------------------
 

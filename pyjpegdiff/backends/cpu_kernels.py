@@ -16,7 +16,7 @@ from pyjpegdiff.backends.array_api import by_group
 from pyjpegdiff.backends.cpu_call import CpuCall
 from pyjpegdiff.backends.cpu_frame import batch_shape_of, residual_types, steps_shapes
 from pyjpegdiff.backends.memory import have_freed_memory_kept
-from pyjpegdiff.kernels.library import FROM_U, TO_COLOR_SUMS, load
+from pyjpegdiff.kernels.library import load
 from pyjpegdiff.operations import BLOCKS, Operation
 from pyjpegdiff.spec import Needs, Plan, Spec
 from pyjpegdiff.types import Arrays, Cotangents, Namespace, Size, Types
@@ -97,12 +97,6 @@ class CpuKernels:
                 made, call.g_image = job.new_image()
                 found["image_rgb"] = job.image(made)
         job.run(library.pyjpegdiff_vjp)
-        if kinds.color and operation.name != "encode":
-            # The way back to RGB is computed again: its samples are no residuals.
-            call.sink = TO_COLOR_SUMS
-            if operation.name == "code":
-                call.source = FROM_U
-            job.run(library.pyjpegdiff_forward)
         if kinds.steps or kinds.color:
             found |= job.finish(inputs, needs)
         return operation.cotangents(xp, plan, inputs, needs, found)

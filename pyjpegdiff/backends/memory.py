@@ -42,6 +42,15 @@ def empty(shape: Shape, dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
     return np.empty(shape, dtype) if memory is None else np.asarray(_Lent(memory)).view(dtype).reshape(shape)
 
 
+def copied(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy in C order."""
+    if x.nbytes < LARGE:
+        return x.copy()
+    made = empty(x.shape, x.dtype)
+    made[...] = x
+    return made
+
+
 _freed: list[mmap.mmap] = []
 
 

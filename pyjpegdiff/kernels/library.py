@@ -23,8 +23,8 @@ KINDS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64
 """Types of pixels."""
 ARITHMETICS = ("smooth", "ste", "libjpeg")
 ROUNDINGS = ("cubic", "identity", "sine", "fourier", "tanh")
-FROM_IMAGE, FROM_BLOCKS, FROM_U = range(3)
-TO_IMAGE, TO_BLOCKS, TO_COLOR_SUMS = range(3)
+FROM_IMAGE, FROM_BLOCKS = range(2)
+TO_IMAGE, TO_BLOCKS = range(2)
 
 
 # --- the structs of cpu/call.hpp: the same fields in the same order; arrays of it are written out ---------------------

@@ -39,7 +39,7 @@ def test_structs_are_those_of_the_source(tmp_path):
     source = tmp_path / "sizes.cpp"
     source.write_text(
         f'#include <cstddef>\n#include <cstdio>\n#include "{HERE / "cpu" / "call.hpp"}"\nint main() {{ {offsets}'
-        'std::printf("%zu %zu %d %d %d", sizeof(Call), sizeof(Pixels), F64, TANH, TO_COLOR_SUMS);}'
+        'std::printf("%zu %zu %d %d %d", sizeof(Call), sizeof(Pixels), F64, TANH, TO_BLOCKS);}'
     )
     subprocess.run([compiler, "-w", "-std=c++17", source, "-o", tmp_path / "sizes"], check=True)
     said = subprocess.run([tmp_path / "sizes"], capture_output=True, text=True, check=True).stdout
@@ -47,7 +47,7 @@ def test_structs_are_those_of_the_source(tmp_path):
     assert list(map(int, said.split())) == [
         *[getattr(library.Call, field).offset for field in fields.values()],
         *[ctypes.sizeof(struct) for struct in structs],
-        len(library.KINDS) - 1, len(library.ROUNDINGS) - 1, library.TO_COLOR_SUMS,
+        len(library.KINDS) - 1, len(library.ROUNDINGS) - 1, library.TO_BLOCKS,
     ]  # fmt: skip
 
 

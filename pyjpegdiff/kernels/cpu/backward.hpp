@@ -10,6 +10,7 @@
 #include "../formulas/sampling.hpp"
 #include "blocks.hpp"
 #include "pixels.hpp"
+#include "products.hpp"
 #include "shape.hpp"
 
 namespace {
@@ -34,15 +35,13 @@ struct Backward {
           image(call.image, shape, call.scale), g_image(call.g_image, shape),
           goes_on(call.source == FROM_IMAGE && (call.needs_image || call.needs_color)) {}
 
-    void run(int64_t first, int64_t last) {
-        for (int64_t index = first; index < last; ++index) {
-            const int64_t sample = index / shape.strips, strip = index % shape.strips;
-            operands = operands_of<T>(call, sample);
-            residuals = Residuals<T>(call, sample);
-            if (call.sink == TO_IMAGE) decoder_vjp(sample, strip, index == first || strip == 0);
-            coefficients_vjp(sample, strip);
-            if (goes_on) encoder_vjp(sample, strip);
-        }
+    // `is_first`: the strip before was not done by the same object.
+    void run(int64_t sample, int64_t strip, bool is_first) {
+        operands = operands_of<T>(call, sample);
+        residuals = Residuals<T>(call, sample);
+        if (call.sink == TO_IMAGE) decoder_vjp(sample, strip, is_first);
+        coefficients_vjp(sample, strip);
+        if (goes_on) encoder_vjp(sample, strip);
     }
 
     T* luma_row(int64_t row) const { return scratch.luma + row * shape.pitch; }
@@ -79,7 +78,10 @@ struct Backward {
         const int64_t luma_width = 8 * shape.wide[0], chroma_width = shape.columns * 8 * shape.wide[1];
         if (from >= shape.height) {
             zero(luma, 0, luma_width);
-            for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) zero(chroma[plane], 0, chroma_width);
+            for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) {
+                zero(chroma[plane], 0, chroma_width);
+                repeat_edges(chroma[plane]);
+            }
             return;
         }
         const int64_t pitch = shape.inside_pitch();
@@ -91,7 +93,17 @@ struct Backward {
         }
         if (y >= shape.height) zero(luma, 0, luma_width);
         zero(luma, shape.width, luma_width);
-        for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) zero(chroma[plane], shape.width, chroma_width);
+        for (int plane = 0; plane < shape.groups * 2 - 2; ++plane) {
+            zero(chroma[plane], shape.width, chroma_width);
+            repeat_edges(chroma[plane]);
+        }
+    }
+
+    // What the adjoint of the triangle filter sees beyond the edges.
+    void repeat_edges(T* row) const {
+        const int64_t width = shape.columns * shape.extent_columns[1];
+        row[-1] = row[0];
+        row[width] = row[width - 1];
     }
 
     // Cotangents of pixels -> those of YCbCr.
@@ -148,23 +160,19 @@ struct Backward {
             if (shape.columns == 1) {
                 for (int64_t x = 0; x < whole; x += L) vertical(x).store(to + x);
             } else {
-                T* const even = scratch.spare[0];
-                T* const odd = scratch.spare[1];
+                // In registers: of short rows, what was just stored could not be loaded at other places without waiting.
+                V odd_before, even, odd, unused;
+                unzip(vertical(-2 * L), vertical(-L), unused, odd_before);
+                unzip(vertical(0), vertical(L), even, odd);
                 for (int64_t x = 0; x < whole; x += L) {
-                    V e, o;
-                    unzip(vertical(2 * x), vertical(2 * x + L), e, o);
-                    e.store(even + x);
-                    o.store(odd + x);
-                }
-                if (filters) {
-                    odd[-1] = even[0];
-                    even[width] = odd[width - 1];
-                    for (int64_t x = 0; x < whole; x += L)
-                        triangle(
-                            V::load(even + x) + V::load(odd + x), V::load(odd + x - 1) + V::load(even + x + 1))
-                            .store(to + x);
-                } else {
-                    for (int64_t x = 0; x < whole; x += L) (V::load(even + x) + V::load(odd + x)).store(to + x);
+                    V even_behind, odd_behind;
+                    unzip(vertical(2 * x + 2 * L), vertical(2 * x + 3 * L), even_behind, odd_behind);
+                    const V sum = even + odd;
+                    const V far = one_before(odd_before, odd) + one_behind(even, even_behind);
+                    (filters ? triangle(sum, far) : sum).store(to + x);
+                    odd_before = odd;
+                    even = even_behind;
+                    odd = odd_behind;
                 }
             }
             zero(to, width, whole);
@@ -219,14 +227,11 @@ struct Backward {
             for (int plane = 0; plane < 2 * shape.groups - 2; ++plane)
                 fold_rows(scratch.chroma[plane], shape.extent_rows[1] - 1 - 8 * strip, 8, 8 * shape.wide[1]);
         }
-        V products[9], totals[3];
-        for (auto& product : products) product = T(0);
-        for (auto& total : totals) total = T(0);
-        for (int64_t y = top; y < top + 8 * rows && y < shape.height; ++y) write_row(sample, y, y - top, products, totals);
+        Products<T> products;
+        for (int64_t y = top; y < top + 8 * rows && y < shape.height; ++y) write_row(sample, y, y - top, products);
         if (!call.needs_color) return;
         Sums<T>& sums = static_cast<Sums<T>*>(call.sums)[sample * shape.strips + strip];
-        for (int i = 0; i < 9; ++i) sums.matrix[i] = sum_of(products[i]);
-        for (int i = 0; i < 3; ++i) sums.shift[i] = sum_of(totals[i]);
+        products.store(sums.matrix, sums.shift);
     }
 
     void fold_rows(T* plane, int64_t last, int64_t count, int64_t width) const {
@@ -263,7 +268,7 @@ struct Backward {
         row[shape.width - 1] = sum;
     }
 
-    void write_row(int64_t sample, int64_t y, int64_t row, V (&products)[9], V (&totals)[3]) {
+    void write_row(int64_t sample, int64_t y, int64_t row, Products<T>& products) {
         T* const luma = luma_row(row);
         fold_columns(luma, 8 * shape.wide[0]);
         const T* planes[3] = {luma, nullptr, nullptr};
@@ -275,7 +280,7 @@ struct Backward {
                 to_rgb(n, x, planes);
                 g_image.write(n);
             }
-            if (call.needs_color) add_products(sample, y, x, n, planes, products, totals);
+            if (call.needs_color) add_products(sample, y, x, n, planes, products);
         }
     }
 
@@ -297,19 +302,15 @@ struct Backward {
         }
     }
 
-    void add_products(
-        int64_t sample, int64_t y, int64_t x, int n, const T* const (&planes)[3], V (&products)[9], V (&totals)[3]) {
+    void add_products(int64_t sample, int64_t y, int64_t x, int n, const T* const (&planes)[3], Products<T>& products) {
         image.read(sample, y, x, n);
-        for (int i = 0; i < n; i += L) {
-            const Mask<T, L> exists = first_lanes<T>(n - i);
-            V pixel[3];
-            for (int d = 0; d < 3; ++d) pixel[d] = select(exists, V::load(image.at[d] + i), V(T(0)));
-            for (int c = 0; c < 3; ++c) {
-                const V g = select(exists, V::load(planes[c] + x + i), V(T(0)));
-                totals[c] = totals[c] + g;
-                for (int d = 0; d < 3; ++d) products[3 * c + d] = products[3 * c + d] + g * pixel[d];
-            }
-        }
+        const T *const red = image.at[0], *const green = image.at[1], *const blue = image.at[2];
+        const T *const luma = planes[0] + x, *const cb = planes[1] + x, *const cr = planes[2] + x;
+        Products<T> own = products;
+        for (int i = 0; i < n; i += L)
+            own.add({V::load(luma + i), V::load(cb + i), V::load(cr + i)},
+                    {V::load(red + i), V::load(green + i), V::load(blue + i)}, n - i);
+        products = own;
     }
 };
 

@@ -10,6 +10,7 @@
 #include "../formulas/sampling.hpp"
 #include "blocks.hpp"
 #include "pixels.hpp"
+#include "products.hpp"
 #include "shape.hpp"
 
 namespace {
@@ -28,19 +29,38 @@ struct Forward {
     T matrix[9], shift[3], inverse[9], unshift[3];
     const Operands<T>* operands;
     Residuals<T> residuals;
+    Products<T> products;
+    V down_bias;  // of even and odd columns
 
     Forward(const Call& call, void* memory)
         : call(call), shape(call), scratch(shape, memory), image(call.image, shape, call.scale),
-          cotangent(call.cotangent, shape, 1 / call.scale), result(call.result, shape) {}
+          cotangent(call.cotangent, shape, 1 / call.scale), result(call.result, shape), down_bias(T(0)) {
+        const Biases biases = down_biases(int(shape.rows), int(shape.columns));
+        V rest(T(0));
+        if (HARD) zip(V(T(biases.even)), V(T(biases.odd)), down_bias, rest);
+    }
 
-    void run(int64_t first, int64_t last) {
-        while (first < last) {
-            const int64_t sample = first / shape.strips, start = first % shape.strips;
-            const int64_t count = last - first < shape.strips - start ? last - first : shape.strips - start;
+    // `is_first`, `is_last`: the strip before or after is not done by the same object.
+    void run(int64_t sample, int64_t strip, bool is_first, bool is_last) {
+        if (is_first) {
             set_operands(sample);
             residuals = Residuals<T>(call, sample);
-            run_sample(sample, start, start + count);
-            first += count;
+        }
+        const bool emits = call.sink != TO_BLOCKS, halo = emits && shape.rows == 2;
+        if (halo && is_first && strip > 0) {
+            planes_of(sample, strip - 1, true);
+            carry();
+        }
+        planes_of(sample, strip, false);
+        if (!emits) return;
+        const int64_t top = strip * 8 * shape.rows, next = top + 8 * shape.rows;
+        const int64_t end = strip == shape.strips - 1 ? shape.height : halo ? next - 1 : next;
+        for (int64_t y = halo && !is_first ? top - 1 : top; y < end; ++y) emit(sample, strip, y);
+        if (!halo) return;
+        carry();
+        if (is_last && strip < shape.strips - 1) {
+            planes_of(sample, strip + 1, true);
+            emit(sample, strip + 1, next - 1);
         }
     }
 
@@ -54,31 +74,6 @@ struct Forward {
         for (int i = 0; i < 3; ++i) {
             shift[i] = (LIB ? T(i ? 0 : -LEVEL) : operands->shift[i]) + (HARD ? biases[i] : T(0));
             unshift[i] = (LIB ? T(LEVEL) : operands->unshift[i]) + (HARD ? T(0.5) : T(0));
-        }
-    }
-
-    void run_sample(int64_t sample, int64_t start, int64_t stop) {
-        if (call.sink == TO_BLOCKS) {
-            for (int64_t strip = start; strip < stop; ++strip) planes_of(sample, strip, false);
-            return;
-        }
-        const bool halo = shape.rows == 2;
-        const int64_t step = 8 * shape.rows;
-        if (halo && start > 0) {
-            planes_of(sample, start - 1, true);
-            carry();
-        }
-        for (int64_t strip = start; strip < stop; ++strip) {
-            planes_of(sample, strip, false);
-            const int64_t top = strip * step;
-            const bool is_last = strip == shape.strips - 1;
-            const int64_t end = is_last ? shape.height : top + step - (halo ? 1 : 0);
-            for (int64_t y = halo && strip > start ? top - 1 : top; y < end; ++y) emit(sample, strip, y);
-            if (halo) carry();
-        }
-        if (halo && stop < shape.strips) {
-            planes_of(sample, stop, true);
-            emit(sample, stop, stop * step - 1);
         }
     }
 
@@ -109,6 +104,15 @@ struct Forward {
                     blocks_of(sample, group, plane, block_row, samples, halo);
                 }
         }
+        if (call.sink == TO_BLOCKS || shape.columns == 1) return;
+        // What the triangle filter sees beyond the edges.
+        const int64_t width = shape.extent_columns[1];
+        for (int plane = 0; plane < 2 * shape.groups - 2; ++plane)
+            for (int64_t row = 0; row < 8; ++row) {
+                T* const samples = chroma_row(plane, row);
+                samples[-1] = samples[0];
+                samples[width] = samples[width - 1];
+            }
     }
 
     void blocks_of(int64_t sample, int group, int plane, int64_t row, T* samples, bool halo) {
@@ -201,10 +205,7 @@ struct Forward {
             }
             const T* const a = scratch.ring[plane];
             const T* const b = exists && shape.rows == 2 ? a + shape.pitch : a;
-            const Biases biases = down_biases(int(shape.rows), int(shape.columns));
-            T lanes[L];
-            for (int i = 0; i < L; ++i) lanes[i] = HARD ? T(i % 2 ? biases.odd : biases.even) : T(0);
-            const V bias = V::load(lanes), share = T(1.0 / (shape.rows * shape.columns));
+            const V share = T(1.0 / (shape.rows * shape.columns));
             const bool two_rows = shape.rows == 2;
             for (int64_t x = 0; x < 8 * shape.wide[1]; x += L) {
                 V sum;
@@ -220,7 +221,7 @@ struct Forward {
                     sum = V::load(a + x) + V::load(b + x);
                 }
                 const V mean = sum * share;
-                floored(HARD ? mean + bias : mean).store(to + x);
+                floored(HARD ? mean + down_bias : mean).store(to + x);
             }
         }
     }
@@ -243,8 +244,7 @@ struct Forward {
         const int64_t i = y / shape.rows, first = strip * 8, width = shape.extent_columns[1];
         const T* const near = chroma_row(plane, i - first);
         if (shape.rows == 1 && shape.columns == 1) return near;
-        T* const t = scratch.spare[plane];
-        T* const to = scratch.spare[2 + plane];
+        T* const to = scratch.spare[plane];
         if (!shape.triangle) {
             for (int64_t x = 0; x < shape.width; ++x) to[x] = near[x / 2];
             return to;
@@ -262,16 +262,15 @@ struct Forward {
             }
             return to;
         }
-        if (shape.rows == 2)
-            for (int64_t x = 0; x < width; x += L) triangle(V::load(near + x), V::load(far + x)).store(t + x);
-        else
-            memcpy(t, near, width * sizeof(T));
-        t[-1] = t[0];
-        t[width] = t[width - 1];
+        const auto vertical = [&](int64_t x) __attribute__((always_inline)) {
+            const V own = V::load(near + x);
+            return shape.rows == 2 ? triangle(own, V::load(far + x)) : own;
+        };
         const V even_bias = T(biases.even), odd_bias = T(biases.odd);
+        V before = vertical(-L), own = vertical(0);
         for (int64_t x = 0; x < width; x += L) {
-            const V own = V::load(t + x);
-            V even = triangle(own, V::load(t + x - 1)), odd = triangle(own, V::load(t + x + 1)), a, b;
+            const V behind = vertical(x + L);
+            V even = triangle(own, one_before(before, own)), odd = triangle(own, one_behind(own, behind)), a, b;
             if (HARD) {
                 even = floor(even + even_bias);
                 odd = floor(odd + odd_bias);
@@ -279,6 +278,8 @@ struct Forward {
             zip(even, odd, a, b);
             a.store(to + 2 * x);
             b.store(to + 2 * x + L);
+            before = own;
+            own = behind;
         }
         return to;
     }
@@ -327,30 +328,27 @@ struct Forward {
     // --- gradients of the color conversion back ---------------------------------------------------------------------
 
     void add_to_sums(int64_t sample, int64_t y, const T* const (&rows)[3]) {
-        Sums<T>& sums = static_cast<Sums<T>*>(call.sums)[sample * shape.strips + y / (8 * shape.rows)];
-        const uint8_t* const inside = residuals.inside + y * shape.inside_pitch();
-        V products[9], totals[3];
-        for (auto& product : products) product = T(0);
-        for (auto& total : totals) total = T(0);
+        const int64_t pitch = shape.inside_pitch(), plane = shape.height * pitch;
+        const uint8_t* const inside = residuals.inside + y * pitch;
+        Products<T> own = products;
         for (int64_t x = 0; x < shape.width; x += CHUNK) {
             const int n = int(shape.width - x < CHUNK ? shape.width - x : CHUNK);
             cotangent.read(sample, y, x, n);
             for (int i = 0; i < n; i += L) {
-                const Mask<T, L> exists = first_lanes<T>(n - i);
-                for (int c = 0; c < 3; ++c) {
-                    const int64_t at = c * shape.height * shape.inside_pitch() + (x + i) / 8;
-                    const int bits = load_pixel_bits<T>(inside + at, n - i);
-                    const V g = select(
-                        exists, clip_vjp(V::load(cotangent.at[c] + i), Mask<T, L>::of_bits(bits)), V(T(0)));
-                    totals[c] = totals[c] + g;
-                    for (int d = 0; d < 3; ++d)
-                        products[3 * c + d] = products[3 * c + d] +
-                                              g * select(exists, V::load(rows[d] + x + i), V(T(0)));
-                }
+                const uint8_t* const bits = inside + (x + i) / 8;
+                const auto g = [&](int c) __attribute__((always_inline)) {
+                    const int of_channel = load_pixel_bits<T>(bits + c * plane, n - i);
+                    return clip_vjp(V::load(cotangent.at[c] + i), Mask<T, L>::of_bits(of_channel));
+                };
+                const int64_t at = x + i;
+                own.add({g(0), g(1), g(2)}, {V::load(rows[0] + at), V::load(rows[1] + at), V::load(rows[2] + at)}, n - i);
             }
         }
-        for (int i = 0; i < 9; ++i) sums.inverse[i] += sum_of(products[i]);
-        for (int i = 0; i < 3; ++i) sums.unshift[i] += sum_of(totals[i]);
+        products = own;
+        if ((y + 1) % (8 * shape.rows) && y + 1 < shape.height) return;
+        Sums<T>& sums = static_cast<Sums<T>*>(call.sums)[sample * shape.strips + y / (8 * shape.rows)];
+        products.store(sums.inverse, sums.unshift);
+        products.clear();
     }
 };
 

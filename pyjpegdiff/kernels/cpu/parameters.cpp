@@ -166,9 +166,7 @@ int64_t pyjpegdiff_operands_size(const Call* call) {
     return call->is_double ? sizeof(Operands<double>) : sizeof(Operands<float>);
 }
 int64_t pyjpegdiff_sums_size(const Call* call) { return call->is_double ? sizeof(Sums<double>) : sizeof(Sums<float>); }
-int64_t pyjpegdiff_scratch_size(const Call* call) {
-    return (SCRATCH_ROWS * Shape(*call).pitch + 2 * Shape::MARGIN) * (call->is_double ? 8 : 4);
-}
+int64_t pyjpegdiff_scratch_size(const Call* call) { return 2 * scratch_size(*call); }
 int64_t pyjpegdiff_strips(const Call* call) { return Shape(*call).strips; }
 void pyjpegdiff_prepare(const Call* call) {
     if (call->is_double)

@@ -8,11 +8,11 @@ namespace {
 
 #define TAKE __builtin_shufflevector
 
-// e0 o0 e1 o1 ..., and back, by the number of lanes.
+// By the number of lanes: e0 o0 e1 o1 ..., and back; the last of a before those of b, the first of b behind those of a.
 template <int L>
-struct Interleave;
+struct Permutations;
 template <>
-struct Interleave<16> {
+struct Permutations<16> {
     template <class N>
     static METHOD void zip(N e, N o, N& a, N& b) {
         a = TAKE(e, o, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -23,9 +23,17 @@ struct Interleave<16> {
         e = TAKE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         o = TAKE(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     }
+    template <class N>
+    static METHOD N up(N a, N b) {
+        return TAKE(a, b, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+    }
+    template <class N>
+    static METHOD N down(N a, N b) {
+        return TAKE(a, b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
+    }
 };
 template <>
-struct Interleave<8> {
+struct Permutations<8> {
     template <class N>
     static METHOD void zip(N e, N o, N& a, N& b) {
         a = TAKE(e, o, 0, 8, 1, 9, 2, 10, 3, 11);
@@ -36,9 +44,17 @@ struct Interleave<8> {
         e = TAKE(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
         o = TAKE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
     }
+    template <class N>
+    static METHOD N up(N a, N b) {
+        return TAKE(a, b, 7, 8, 9, 10, 11, 12, 13, 14);
+    }
+    template <class N>
+    static METHOD N down(N a, N b) {
+        return TAKE(a, b, 1, 2, 3, 4, 5, 6, 7, 8);
+    }
 };
 template <>
-struct Interleave<4> {
+struct Permutations<4> {
     template <class N>
     static METHOD void zip(N e, N o, N& a, N& b) {
         a = TAKE(e, o, 0, 4, 1, 5);
@@ -49,9 +65,17 @@ struct Interleave<4> {
         e = TAKE(a, b, 0, 2, 4, 6);
         o = TAKE(a, b, 1, 3, 5, 7);
     }
+    template <class N>
+    static METHOD N up(N a, N b) {
+        return TAKE(a, b, 3, 4, 5, 6);
+    }
+    template <class N>
+    static METHOD N down(N a, N b) {
+        return TAKE(a, b, 1, 2, 3, 4);
+    }
 };
 template <>
-struct Interleave<2> {
+struct Permutations<2> {
     template <class N>
     static METHOD void zip(N e, N o, N& a, N& b) {
         a = TAKE(e, o, 0, 2);
@@ -61,11 +85,19 @@ struct Interleave<2> {
     static METHOD void unzip(N a, N b, N& e, N& o) {
         zip(a, b, e, o);
     }
+    template <class N>
+    static METHOD N up(N a, N b) {
+        return TAKE(a, b, 1, 2);
+    }
+    template <class N>
+    static METHOD N down(N a, N b) {
+        return TAKE(a, b, 1, 2);
+    }
 };
 
 template <class T, int L>
 INLINE void zip(Vec<T, L, true> e, Vec<T, L, true> o, Vec<T, L, true>& a, Vec<T, L, true>& b) {
-    Interleave<L>::zip(e.n, o.n, a.n, b.n);
+    Permutations<L>::zip(e.n, o.n, a.n, b.n);
 }
 template <class T, int L>
 INLINE void zip(Vec<T, L, false> e, Vec<T, L, false> o, Vec<T, L, false>& a, Vec<T, L, false>& b) {
@@ -74,12 +106,30 @@ INLINE void zip(Vec<T, L, false> e, Vec<T, L, false> o, Vec<T, L, false>& a, Vec
 }
 template <class T, int L>
 INLINE void unzip(Vec<T, L, true> a, Vec<T, L, true> b, Vec<T, L, true>& e, Vec<T, L, true>& o) {
-    Interleave<L>::unzip(a.n, b.n, e.n, o.n);
+    Permutations<L>::unzip(a.n, b.n, e.n, o.n);
 }
 template <class T, int L>
 INLINE void unzip(Vec<T, L, false> a, Vec<T, L, false> b, Vec<T, L, false>& e, Vec<T, L, false>& o) {
     unzip(a.low, a.high, e.low, o.low);
     unzip(b.low, b.high, e.high, o.high);
+}
+
+// Numbers one place before and one behind those of a vector in a row, from its neighbors.
+template <class T, int L>
+INLINE Vec<T, L, true> one_before(Vec<T, L, true> a, Vec<T, L, true> b) {
+    return Permutations<L>::up(a.n, b.n);
+}
+template <class T, int L>
+INLINE Vec<T, L, false> one_before(Vec<T, L, false> a, Vec<T, L, false> b) {
+    return Vec<T, L, false>(one_before(a.high, b.low), one_before(b.low, b.high));
+}
+template <class T, int L>
+INLINE Vec<T, L, true> one_behind(Vec<T, L, true> a, Vec<T, L, true> b) {
+    return Permutations<L>::down(a.n, b.n);
+}
+template <class T, int L>
+INLINE Vec<T, L, false> one_behind(Vec<T, L, false> a, Vec<T, L, false> b) {
+    return Vec<T, L, false>(one_behind(a.low, a.high), one_behind(a.high, b.low));
 }
 
 // A square of one native vector a row; of twice as many lanes: two squares side by side.

@@ -82,6 +82,11 @@ constexpr int64_t AHEAD = 1024;
 constexpr int64_t LUMA_ROWS = 17, CHROMA_ROWS = 9, RING = 4;
 constexpr int64_t SCRATCH_ROWS = LUMA_ROWS + 2 * CHROMA_ROWS + 2 * RING + 4;
 
+// Bytes of a `Scratch`. A call with color needs two.
+inline int64_t scratch_size(const Call& call) {
+    return (SCRATCH_ROWS * Shape(call).pitch + 2 * Shape::MARGIN) * (call.is_double ? 8 : 4);
+}
+
 template <class T>
 struct Scratch {
     T* luma;       // LUMA_ROWS
