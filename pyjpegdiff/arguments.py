@@ -43,6 +43,8 @@ class Library(NamedTuple):
     """The name of the backend for these choices and a device."""
     device: Callable[[Array], Any] = arrays.device
     """The device of an array; None where the library itself brings arrays together."""
+    is_eager: Callable[[], bool] = lambda: True
+    """Whether no compiler follows what Python does."""
 
 
 class Origin(NamedTuple):
@@ -136,31 +138,31 @@ def coding(
 
 
 def _statics(library: Library, rounding: Rounding, *given: Any) -> tuple[Spec, Layout, Size, Shape]:
-    """What shape, dtype and choices decide. NumPy's are kept: to check them takes longer than to code a small image."""
-    if library is NUMPY and isinstance(rounding, str):  # a caller's own functions are not kept alive
+    """What shape, dtype and choices decide. It is kept: to check it takes longer than to code a small image."""
+    if library.is_eager() and isinstance(rounding, str):  # a caller's own functions are not kept alive
         try:
             return _kept_statics(rounding, *given)
-        except TypeError:  # what cannot be hashed is wrong, which is said below
+        except TypeError:  # what cannot be hashed is wrong, which is said below, or a symbol
             pass
-    return _new_statics(library.xp, rounding, *given)
+    return _new_statics(rounding, *given)
 
 
 @functools.lru_cache(maxsize=256, typed=True)
 def _kept_statics(*given: Any) -> tuple[Spec, Layout, Size, Shape]:
-    return _new_statics(NUMPY.xp, *given)
+    return _new_statics(*given)
 
 
 def _new_statics(
-    xp: Namespace, rounding: Rounding, shape: Shape, dtype: Any, ste: object, arithmetic: object, subsampling: object,
+    rounding: Rounding, shape: Shape, dtype: Any, ste: object, arithmetic: object, subsampling: object,
     flooring: object, color_matrix: object, color_offset: object, data_range: float | None, channel_axis: int | None,
 ) -> tuple[Spec, Layout, Size, Shape]:  # fmt: skip
     channel_axis, channels = checks.channels(shape, channel_axis)
-    if data_range is None and xp.isdtype(dtype, "integral") and dtype != xp.uint8:  # type: ignore[attr-defined]
+    if data_range is None and "int" in (name := arrays.dtype_name(dtype)) and name != "uint8":
         raise ValueError(
             f"data_range must be given for image_rgb of dtype {dtype} (65535 where that is its white, 255 where it "
             "holds 8-bit samples), got None"
         )
-    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(xp, dtype))
+    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(dtype))
     canonical = layout.canonical_shape(shape)
     size = checks.image_size(shape, canonical)
     gray = channels == 1
@@ -201,7 +203,7 @@ def decoding(
         raise ValueError("channel_axis must be an axis, got None: these coefficients are those of a color image")
     if channel_axis is not None:
         channel_axis = checks.axis_from_end(channel_axis, y.ndim - 1)
-    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(library.xp, y.dtype))
+    layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(y.dtype))
     subsampling = "4:2:0" if gray else coefficients.subsampling
     spec = make_spec(
         ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.subsampling"
@@ -317,4 +319,4 @@ def _check_array(library: Library, name: str, value: Any, alternative: str = "")
     if not library.owns(value):
         raise TypeError(f"{name} must be {alternative}a {library.noun}, got {checks.kind(value)}")
     checks.plain(name, value)
-    checks.dtype(library.xp, name, value)
+    checks.dtype(name, value)

@@ -56,17 +56,21 @@ def is_numpys(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and dtype.isbuiltin != 2
 
 
-def result_dtype(xp: Namespace, dtype: Any) -> str:
-    """Name of the dtype of a result or a cotangent: that of its argument, float32 for integers."""
-    if is_numpys(dtype):
-        return _result_dtype_of_numpy(dtype)
-    return "float32" if xp.isdtype(dtype, "integral") else str(dtype).rpartition(".")[2]  # torch's print with its name
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype, which has no byte order and no library: every argument of every call needs it."""
+    # NumPy takes long to tell. A library is not asked: torch prints the name behind its own.
+    return _name_of_numpys(dtype) if is_numpys(dtype) else str(dtype).rpartition(".")[2]
 
 
 @functools.cache
-def _result_dtype_of_numpy(dtype: "np.dtype[Any]") -> str:
-    # Every argument of every call needs it, and NumPy takes long to tell. A name has no byte order.
-    return "float32" if np.isdtype(dtype, "integral") else dtype.name
+def _name_of_numpys(dtype: "np.dtype[Any]") -> str:
+    return dtype.name
+
+
+def result_dtype(dtype: Any) -> str:
+    """Name of the dtype of a result or a cotangent: that of its argument, float32 for integers."""
+    name = dtype_name(dtype)
+    return name if "float" in name else "float32"
 
 
 def has_float64(xp: Namespace) -> bool:

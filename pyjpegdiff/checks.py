@@ -4,7 +4,6 @@ Nothing here looks at the values of an array: that would synchronize a device an
 are checked for range.
 """
 
-import functools
 import math
 import operator
 from numbers import Integral, Real
@@ -12,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pyjpegdiff.arrays import is_numpys
-from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
+from pyjpegdiff.arrays import dtype_name
+from pyjpegdiff.types import Array, Rounding, Shape, Size
 
 LARGEST = float(np.finfo(np.float32).max)
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+COMPUTES = frozenset((*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), *FLOATS))
+"""Dtypes of arguments."""
 NOT_PLAIN = (np.ma.MaskedArray, np.matrix, np.recarray)
 
 
@@ -33,23 +35,10 @@ def plain(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a plain array, got {kind(value)}; numpy.asarray makes one, without its mask")
 
 
-def dtype(xp: Namespace, name: str, value: Array) -> None:
+def dtype(name: str, value: Array) -> None:
     """A dtype that can be computed with."""
-    known = is_numpys(value.dtype)
-    if not (_numpy_computes(value.dtype) if known else _computes(xp, value.dtype)):
+    if dtype_name(value.dtype) not in COMPUTES:
         raise TypeError(f"{name} must have an integer or a floating dtype of 16 to 64 bits, got {value.dtype}")
-
-
-def _computes(xp: Any, dtype: Any) -> bool:
-    return xp.isdtype(dtype, "integral") or (
-        xp.isdtype(dtype, "real floating") and xp.finfo(dtype).bits in (16, 32, 64)
-    )
-
-
-@functools.cache
-def _numpy_computes(dtype: "np.dtype[Any]") -> bool:
-    # Every argument of every call needs it, and NumPy takes long to tell.
-    return _computes(np, dtype)
 
 
 def channels(shape: Shape, channel_axis: int | None) -> tuple[int | None, int]:

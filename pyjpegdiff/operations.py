@@ -65,7 +65,7 @@ class Operation(NamedTuple):
         for name, x, need in zip(self.inputs, inputs, needs, strict=False):
             g = found[name] if need else None
             if g is not None:
-                g = to_dtype(xp, g, plan.layout.dtype if x is None else result_dtype(xp, x.dtype))
+                g = to_dtype(xp, g, plan.layout.dtype if x is None else result_dtype(x.dtype))
             cotangents.append(g)
         return tuple(cotangents)
 

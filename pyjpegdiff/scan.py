@@ -85,7 +85,7 @@ def _table(
         floating = to_dtype(xp, given, "float64" if given.dtype == xp.float64 else "float32")
         # A copy, as that of AC is: the caller may write to arguments before the VJP is called.
         dc, ac = entropy.dc_in_order(xp, floating[..., 0, 0] + 0, group), entropy.ac_in_order(xp, floating)
-        components += (Component(dc, ac, given.shape, result_dtype(xp, given.dtype)),)
+        components += (Component(dc, ac, given.shape, result_dtype(given.dtype)),)
         differences, whole = entropy.differences(xp, xp.round(dc)), xp.round(ac)
         if check:
             _check_values(f"coefficients.{name}", "differences of DC", differences, entropy.LARGEST_DC)

@@ -138,13 +138,13 @@ def problem(
     whole=False,
 ):
     """An operation with inputs of photo-like content; ``dtype`` is that of the image or the blocks."""
-    parameter_dtype = parameter_dtype or result_dtype(xp, np.dtype(dtype))
-    layout = Layout(channel_axis, 255 / white, result_dtype(xp, np.dtype(dtype)))
+    parameter_dtype = parameter_dtype or result_dtype(np.dtype(dtype))
+    layout = Layout(channel_axis, 255 / white, result_dtype(np.dtype(dtype)))
     channels = 1 if spec.sampling is None else 3
     image = photo_like(rng, (*batch_shape, channels, *size)) * (white / 255)
     if whole or np.dtype(dtype).kind in "iu":
         image = np.round(image)
-    color_dtype = result_dtype(xp, np.dtype(parameter_dtype))  # a matrix of integers could have no inverse
+    color_dtype = result_dtype(np.dtype(parameter_dtype))  # a matrix of integers could have no inverse
     values = parameters(rng, quality, batch_shapes)
     values = (*[x.astype(parameter_dtype) for x in values[:3]], *[x.astype(color_dtype) for x in values[3:]])
     if channels == 1:

@@ -213,13 +213,13 @@ def test_numpy_has_a_namespace_without_wrappers():
     ],
 )
 def test_dtype_of_results(dtype, name):
-    assert arrays.result_dtype(numpy_namespace.xp, np.dtype(dtype)) == name
+    assert arrays.result_dtype(np.dtype(dtype)) == name
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
 def test_dtype_of_results_in_every_library(case, dtype):
     array = case.array([1], dtype)
-    assert arrays.result_dtype(case.xp, array.dtype) == {"uint8": "float32"}.get(dtype, dtype)
+    assert arrays.result_dtype(array.dtype) == {"uint8": "float32"}.get(dtype, dtype)
 
 
 def test_to_dtype():

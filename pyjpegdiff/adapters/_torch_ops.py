@@ -59,7 +59,7 @@ def _execute(text: str, run: Callable[[Backend, Plan, Any, Sequence[Any]], Any],
 def _to_numpy(tensor: Tensor) -> Any:
     if tensor.dtype == torch.bfloat16:  # which NumPy does not have; results are cast back
         tensor = tensor.float()
-    return tensor.detach().numpy()
+    return (tensor.detach() if tensor.requires_grad else tensor).numpy()
 
 
 # --- operators --------------------------------------------------------------------------------------------------------

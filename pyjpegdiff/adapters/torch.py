@@ -71,7 +71,13 @@ NO_TRACE = (
     "pyjpegdiff: torch.jit.trace, and onnx.export(dynamo=False), which relies on it, are not supported; use "
     "torch.compile or torch.export"
 )
-LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", constant_of_call, _choose)
+
+
+def _is_eager() -> bool:
+    return not torch.compiler.is_compiling()
+
+
+LIBRARY = Library(torch_namespace, torch.is_tensor, "torch.Tensor", constant_of_call, _choose, is_eager=_is_eager)
 
 
 def diff_jpeg_coding(
