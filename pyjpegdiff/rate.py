@@ -9,6 +9,8 @@ from array_api_compat import is_dask_array
 from pyjpegdiff import arguments, checks, scan
 from pyjpegdiff.adapters import adapter_of
 from pyjpegdiff.arguments import NUMPY, Call, Library
+from pyjpegdiff.backends import cpu_scan
+from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.operations import BLOCKS
 from pyjpegdiff.results import Coefficients
 from pyjpegdiff.types import AnyArray, Array
@@ -61,7 +63,7 @@ def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> AnyAr
     if adapter := _adapter(coefficients):
         return adapter.jpeg_rate(coefficients, huffman=huffman)
     call, huffman = checked(None, coefficients, huffman)
-    return scan.bits(call.xp, _tables(call, huffman))
+    return _counted(call, huffman).bits()
 
 
 def jpeg_rate_vjp(
@@ -122,8 +124,8 @@ def jpeg_rate_vjp(
     if adapter := _adapter(coefficients):
         return adapter.jpeg_rate_vjp(coefficients, huffman=huffman)
     call, huffman = checked(None, coefficients, huffman)
-    tables = _tables(call, huffman)
-    return scan.bits(call.xp, tables), vjp_of(call, lambda cotangent: scan.bits_vjp(call.xp, tables, cotangent))
+    counted = _counted(call, huffman, copy=True)
+    return counted.bits(), vjp_of(call, counted.bits_vjp)
 
 
 def _adapter(coefficients: object) -> ModuleType | None:
@@ -154,6 +156,11 @@ def vjp_of(call: Call, pull: Callable[[Any], Sequence[Array]]) -> Callable[[Any]
     return vjp
 
 
-def _tables(call: Call, huffman: str) -> tuple[scan.Table, ...]:
-    is_numpy = call.library is NUMPY
-    return scan.scan(call.xp, call.plan.spec.sampling, huffman, scan.blocks_of(call), check=is_numpy)
+def _counted(call: Call, huffman: str, copy: bool = False) -> scan.Counted:
+    """By the compiled kernels where they serve; what they cannot count is said, or counted, by the array code."""
+    sampling, blocks, is_numpy = call.plan.spec.sampling, scan.blocks_of(call), call.library is NUMPY
+    if is_numpy and call.plan.backend == CpuKernels.name:
+        counted = cpu_scan.scan(sampling, huffman, blocks, copy)
+        if counted is not None:
+            return counted
+    return scan.scan(call.xp, sampling, huffman, blocks, check=is_numpy)

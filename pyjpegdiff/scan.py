@@ -1,6 +1,6 @@
 """The scan of a file, composed of the stages of entropy coding: its bits, and the VJP of these."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,6 +11,16 @@ from pyjpegdiff.operations import BLOCKS
 from pyjpegdiff.stages import entropy
 from pyjpegdiff.stages.entropy_slopes import ac_slopes, dc_slopes
 from pyjpegdiff.types import Array, Arrays, Namespace, Shape
+
+
+class Counted(Protocol):
+    """Coefficients whose symbols have been counted."""
+
+    def bits(self) -> Array:
+        """The number of bits: the batch shape."""
+
+    def bits_vjp(self, cotangent: Array) -> Arrays:
+        """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
 
 
 class Component(NamedTuple):
@@ -43,37 +53,44 @@ def blocks_of(call: Call) -> Arrays:
 
 def scan(
     xp: Namespace, sampling: tuple[int, int] | None, huffman: str, blocks: Arrays, check: bool = False
-) -> tuple[Table, ...]:
+) -> "Scan":
     """The scan of coefficients: luma, and both of chroma where there is a sampling of it."""
     luma = _table(xp, huffman, check, 0, {"y": blocks[0]}, sampling or (1, 1))
     if sampling is None:
-        return (luma,)
-    return luma, _table(xp, huffman, check, 1, {"cb": blocks[1], "cr": blocks[2]}, (1, 1))
+        return Scan(xp, (luma,))
+    return Scan(xp, (luma, _table(xp, huffman, check, 1, {"cb": blocks[1], "cr": blocks[2]}, (1, 1))))
 
 
-def bits(xp: Namespace, tables: tuple[Table, ...]) -> Array:
-    """The number of bits: (...)."""
-    total: Array | None = None
-    for table in tables:
-        for counts, lengths in zip(table.counts, table.lengths, strict=True):
-            part = entropy.bits(xp, counts, lengths)
-            total = part if total is None else total + part
-    assert total is not None
-    return np.asarray(total) if isinstance(total, np.generic) else total
+class Scan(NamedTuple):
+    """What is `Counted` by the array API's functions."""
 
+    xp: Namespace
+    tables: tuple[Table, ...]
 
-def bits_vjp(xp: Namespace, tables: tuple[Table, ...], cotangent: Array) -> Arrays:
-    """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
-    found: Arrays = ()
-    for table in tables:
-        of_dc, of_ac = table.lengths
-        for dc, ac, shape, dtype in table.components:
-            stored = entropy.dc_in_order(xp, xp.reshape(xp.ones_like(ac[..., 0]), shape[:-2]), table.group, dummies=0)
-            in_order = dc_slopes(xp, dc, of_dc, stored)
-            g_dc = entropy.dc_in_order_vjp(xp, in_order, table.group, (shape[-4], shape[-3]))
-            slopes = entropy.from_order(xp, g_dc, ac_slopes(xp, ac, of_ac), shape)
-            found += (to_dtype(xp, slopes * cotangent[..., None, None, None, None], dtype),)
-    return found
+    def bits(self) -> Array:
+        """The number of bits: the batch shape."""
+        total: Array | None = None
+        for table in self.tables:
+            for counts, lengths in zip(table.counts, table.lengths, strict=True):
+                part = entropy.bits(self.xp, counts, lengths)
+                total = part if total is None else total + part
+        assert total is not None
+        return np.asarray(total) if isinstance(total, np.generic) else total
+
+    def bits_vjp(self, cotangent: Array) -> Arrays:
+        """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
+        xp = self.xp
+        found: Arrays = ()
+        for table in self.tables:
+            of_dc, of_ac = table.lengths
+            for dc, ac, shape, dtype in table.components:
+                ones = xp.reshape(xp.ones_like(ac[..., 0]), shape[:-2])
+                stored = entropy.dc_in_order(xp, ones, table.group, dummies=0)
+                in_order = dc_slopes(xp, dc, of_dc, stored)
+                g_dc = entropy.dc_in_order_vjp(xp, in_order, table.group, (shape[-4], shape[-3]))
+                slopes = entropy.from_order(xp, g_dc, ac_slopes(xp, ac, of_ac), shape)
+                found += (to_dtype(xp, slopes * cotangent[..., None, None, None, None], dtype),)
+        return found
 
 
 def _table(

@@ -280,12 +280,12 @@ def test_the_derivative_with_optimized_tables_holds_their_lengths_fixed():
     """Where every symbol has the same length in both tables, so has the derivative."""
     coefficients = jpeg_encode(photo("coffee")[:61, :43].astype(np.float64), 60, **UNROUNDED)
     call = arguments.decoding(None, coefficients)
-    tables = scan.scan(call.xp, call.plan.spec.sampling, "optimized", scan.blocks_of(call))
-    gradient = dict(zip(BLOCKS, scan.bits_vjp(call.xp, tables, np.asarray(1.0)), strict=True))
+    whole = scan.scan(call.xp, call.plan.spec.sampling, "optimized", scan.blocks_of(call))
+    gradient = dict(zip(BLOCKS, whole.bits_vjp(np.asarray(1.0)), strict=True))
     _, vjp = jpeg_rate_vjp(coefficients, huffman="optimized")
     np.testing.assert_array_equal(vjp(np.asarray(1.0)).y, gradient["y"])
     for name, table in (("y", 0), ("cb", 1), ("cr", 1)):
-        _, lengths = tables[table].lengths
+        _, lengths = whole.tables[table].lengths
         assert (lengths == 0).any()
         known = np.where(lengths == 0, 16, lengths)
         blocks = getattr(coefficients, name)

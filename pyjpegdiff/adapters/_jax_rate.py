@@ -24,14 +24,13 @@ _with_rule = functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 @_with_rule
 def _rate(sampling: Sampling, huffman: str, blocks: Arrays) -> Any:
     with jax.default_matmul_precision("highest"):
-        return scan.bits(jax_namespace, scan.scan(jax_namespace, sampling, huffman, blocks))
+        return scan.scan(jax_namespace, sampling, huffman, blocks).bits()
 
 
 @_with_rule
 def _rate_vjp(sampling: Sampling, huffman: str, cotangent: Any, blocks: Arrays) -> Arrays:
     with jax.default_matmul_precision("highest"):
-        tables = scan.scan(jax_namespace, sampling, huffman, blocks)
-        return scan.bits_vjp(jax_namespace, tables, cotangent)
+        return scan.scan(jax_namespace, sampling, huffman, blocks).bits_vjp(cotangent)
 
 
 def _rate_fwd(sampling: Sampling, huffman: str, blocks: Arrays) -> tuple[Any, Arrays]:

@@ -61,6 +61,17 @@ class Call(ctypes.Structure):
     ]
 
 
+class Scan(ctypes.Structure):
+    """A call that counts bits: the struct of cpu/scan.hpp."""
+
+    _fields_: ClassVar[Any] = [
+        *_fields("samples components is_double rows_y rows_c columns_y columns_c group_rows group_columns", c_int64),
+        *_fields("blocks_y blocks_cb blocks_cr counts costs", c_void_p),
+        ("costs_stride", c_int64),
+        *_fields("cotangent g_blocks_y g_blocks_cb g_blocks_cr", c_void_p),
+    ]
+
+
 # --- the library ------------------------------------------------------------------------------------------------------
 
 
@@ -74,13 +85,15 @@ def load() -> ctypes.CDLL | None:
         _declare(library)
     except (OSError, AttributeError):  # of another platform, or of another version
         return None
-    return library if library.pyjpegdiff_call_size() == ctypes.sizeof(Call) else None
+    sizes = (library.pyjpegdiff_call_size(), library.pyjpegdiff_scan_size())
+    return library if sizes == (ctypes.sizeof(Call), ctypes.sizeof(Scan)) else None
 
 
 def _declare(library: ctypes.CDLL) -> None:
     call = ctypes.POINTER(Call)
-    library.pyjpegdiff_call_size.argtypes = []
-    library.pyjpegdiff_call_size.restype = c_int64
+    for name in ("call_size", "scan_size"):
+        function = getattr(library, f"pyjpegdiff_{name}")
+        function.argtypes, function.restype = [], c_int64
     library.pyjpegdiff_instruction_sets.argtypes = []
     library.pyjpegdiff_instruction_sets.restype = ctypes.c_char_p
     library.pyjpegdiff_use.argtypes = [c_int64]
@@ -99,6 +112,9 @@ def _declare(library: ctypes.CDLL) -> None:
     for name in ("forward", "vjp"):
         function = getattr(library, f"pyjpegdiff_{name}")
         function.argtypes, function.restype = [call, c_int64, c_int64, c_void_p], None
+    for name in ("count", "count_vjp"):
+        function = getattr(library, f"pyjpegdiff_{name}")
+        function.argtypes, function.restype = [ctypes.POINTER(Scan), c_int64, c_int64], c_int64
 
 
 @functools.cache

@@ -35,7 +35,7 @@ def dc_slopes(xp: Namespace, dc: Array, lengths: Array, is_stored: Array) -> Arr
 
     Where ``is_stored`` is not 1, a dummy repeats the one before and has no difference of its own.
     """
-    costs = _known(xp, lengths) + constant_like(xp, tuple(range(lengths.shape[-1])), lengths)
+    costs = dc_costs(xp, lengths)
 
     def cost(differences: Array) -> Array:
         return look_up(xp, costs, category(xp, differences, LARGEST_DC))
@@ -99,6 +99,11 @@ def _mean(xp: Namespace, differences: Array, x: Array) -> Array:
 
 
 # --- costs ------------------------------------------------------------------------------------------------------------
+
+
+def dc_costs(xp: Namespace, lengths: Array) -> Array:
+    """Bits by category: (..., 12) -> (..., 12)."""
+    return _known(xp, lengths) + constant_like(xp, tuple(range(lengths.shape[-1])), lengths)
 
 
 def ac_costs(xp: Namespace, lengths: Array) -> Array:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "call.hpp"
+#include "scan.hpp"
 
 #if defined(_WIN32)
 #define EXPORT extern "C" __declspec(dllexport)
@@ -33,6 +34,13 @@ EXPORT void pyjpegdiff_forward(const Call*, int64_t first, int64_t last, void* s
 EXPORT void pyjpegdiff_vjp(const Call*, int64_t first, int64_t last, void* scratch);
 // From all sums, and of encode the cotangents of its own steps, to those cotangents of parameters that are needed.
 EXPORT void pyjpegdiff_finish(const Call*);
+
+// Bytes of a `Scan`.
+EXPORT int64_t pyjpegdiff_scan_size();
+// Add up how often each symbol of samples first..last - 1 occurs; compute the cotangents of their coefficients. They
+// return whether those are what baseline can store and DC lies below 2^22; else what was written means nothing.
+EXPORT int64_t pyjpegdiff_count(const Scan*, int64_t first, int64_t last);
+EXPORT int64_t pyjpegdiff_count_vjp(const Scan*, int64_t first, int64_t last);
 
 // Handlers that XLA calls with its frame of a call; they return its error or null. See xla.cpp.
 EXPORT void* pyjpegdiff_xla_forward(void* frame);
