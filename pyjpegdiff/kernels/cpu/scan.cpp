@@ -9,6 +9,7 @@ namespace {
 constexpr int LARGEST_AC = 1023, LARGEST_DC = 2047;
 constexpr int END_OF_BLOCK = 0x00, SIXTEEN_ZEROS = 0xF0;
 constexpr double NEAR = 0.25;  // half the width of the dither: how near to a tie there is a derivative
+constexpr int AHEAD = 512;  // coefficients: how far ahead they are fetched
 constexpr int WIDEST = 1 << 22;  // from this magnitude on, a float does not tell whole numbers apart as needed here
 
 // --- the order of the scan ------------------------------------------------------------------------------------------
@@ -119,9 +120,20 @@ struct Stored {
 
     explicit Stored(const T* block) : block(block), dc(whole(block[0])) {
         typedef Vec<T> V;
-        const uint64_t within = ac_where(block, [](V x) { return (magnitude(x) < V(T(LARGEST_AC + 0.5))).bits(); });
-        fits = (within | 1) == ~uint64_t(0) && !exceeds(dc, WIDEST - 1);
-        places = in_order(ac_where(block, [](V x) { return (V(T(0.5)) < magnitude(x)).bits(); }));
+        // Squares have no sign. A half is rounded to zero, LARGEST_AC and a half to what is too large.
+        const V half(T(0.25)), beyond(T((LARGEST_AC + 0.5) * (LARGEST_AC + 0.5)));
+        auto within = V(T(0)) < V(T(1));
+        uint64_t stored = 0;
+        for (int i = 0; i < 64; i += V::lanes) {
+            V x = V::load(block + i);
+            if (i == 0) x = select(Mask<T, V::lanes>::of_bits(1), V(T(0)), x);
+            __builtin_prefetch(block + AHEAD + i);
+            const V square = x * x;
+            stored |= uint64_t((half < square).bits()) << i;
+            within = within & (square < beyond);
+        }
+        fits = within.bits() == (1 << V::lanes) - 1 && !exceeds(dc, WIDEST - 1);
+        places = in_order(stored);
     }
 
     int category_at(int place) const { return category_of(block[ZIGZAG.natural[place]]); }
