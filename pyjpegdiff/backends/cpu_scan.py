@@ -16,7 +16,6 @@ from pyjpegdiff.backends.memory import empty
 from pyjpegdiff.huffman import DC_SYMBOLS, STANDARD_AC, STANDARD_DC, optimal_lengths
 from pyjpegdiff.kernels.library import Scan, ready
 from pyjpegdiff.numpy_namespace import xp
-from pyjpegdiff.stages import entropy
 from pyjpegdiff.stages.entropy_slopes import ac_costs, dc_costs
 from pyjpegdiff.types import Arrays
 
@@ -59,8 +58,10 @@ class CpuScan:
 
     def bits(self) -> NumPyArray:
         """The number of bits: the batch shape."""
-        each: Any = entropy.bits(xp, self.counts, self._lengths)  # type: ignore[arg-type]
-        return each.sum((-2, -1)).astype(np.float64).reshape(self.batch_shape)
+        is_standard = self.huffman == "standard"
+        weights = _standard_weights(self.counts.shape[1]) if is_standard else self._lengths + _FOLLOWING
+        found = np.vecdot(self.counts.reshape(len(self.counts), -1), weights.reshape(*weights.shape[:-3], -1))
+        return found.astype(np.float64).reshape(self.batch_shape)
 
     def bits_vjp(self, cotangent: Any) -> Arrays:
         """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
@@ -101,6 +102,15 @@ def _standard_lengths(tables: int) -> NumPyArray:
     for index in range(tables):
         lengths[index, 0, :DC_SYMBOLS], lengths[index, 1] = STANDARD_DC[index], STANDARD_AC[index]
     return lengths
+
+
+# A DC symbol is the number of bits that follow, an AC symbol has it in its lower half.
+_FOLLOWING = np.arange(SYMBOLS) % 16
+
+
+@functools.cache
+def _standard_weights(tables: int) -> NumPyArray:
+    return _standard_lengths(tables) + _FOLLOWING
 
 
 @functools.cache

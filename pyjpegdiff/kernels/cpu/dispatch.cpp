@@ -79,3 +79,11 @@ void pyjpegdiff_forward(const Call* call, int64_t first, int64_t last, void* scr
 void pyjpegdiff_vjp(const Call* call, int64_t first, int64_t last, void* scratch) {
     choice.chosen->vjp(*call, first, last, scratch);
 }
+
+int64_t pyjpegdiff_scan_size() { return sizeof(Scan); }
+int64_t pyjpegdiff_count(const Scan* scan, int64_t first, int64_t last) {
+    return choice.chosen->count(*scan, first, last);
+}
+int64_t pyjpegdiff_count_vjp(const Scan* scan, int64_t first, int64_t last) {
+    return choice.chosen->count_vjp(*scan, first, last);
+}

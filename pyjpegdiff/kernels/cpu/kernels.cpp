@@ -6,6 +6,7 @@
 #include "kernels.hpp"
 
 #include "backward.hpp"
+#include "entropy.hpp"
 #include "forward.hpp"
 
 namespace {
@@ -85,4 +86,4 @@ void vjp(const Call& call, int64_t first, int64_t last, void* scratch) {
 #define JOINED(a, b) a##b
 #define TABLE(name) JOINED(pyjpegdiff_kernels_, name)
 extern "C" __attribute__((visibility("hidden"))) const Kernels TABLE(INSTRUCTION_SET);
-extern "C" const Kernels TABLE(INSTRUCTION_SET) = {forward, vjp};
+extern "C" const Kernels TABLE(INSTRUCTION_SET) = {forward, vjp, count, count_vjp};

@@ -1,7 +1,10 @@
 // How often each symbol of a scan occurs, and the derivative of its bits: what stages/entropy.py and
 // stages/entropy_slopes.py compute, block by block. It is the same to the bit for every instruction set.
 
-#include "exports.hpp"
+#pragma once
+
+#include "scan.hpp"
+#include "shape.hpp"
 #include "simd.hpp"
 
 namespace {
@@ -9,7 +12,6 @@ namespace {
 constexpr int LARGEST_AC = 1023, LARGEST_DC = 2047;
 constexpr int END_OF_BLOCK = 0x00, SIXTEEN_ZEROS = 0xF0;
 constexpr double NEAR = 0.25;  // half the width of the dither: how near to a tie there is a derivative
-constexpr int AHEAD = 512;  // coefficients: how far ahead they are fetched
 constexpr int WIDEST = 1 << 22;  // from this magnitude on, a float does not tell whole numbers apart as needed here
 
 // --- the order of the scan ------------------------------------------------------------------------------------------
@@ -79,11 +81,11 @@ int32_t bits_of(float x) {
 // Neighbors are one apart here, so that adding and taking away rounds to the nearest whole number, ties to even, what
 // is below a third of it in magnitude.
 template <class T>
-constexpr T LARGE = sizeof(T) == 4 ? T(12582912) : T(6755399441055744);  // 3/2 of 2^23, of 2^52
+constexpr T ROUNDING = sizeof(T) == 4 ? T(12582912) : T(6755399441055744);  // 3/2 of 2^23, of 2^52
 
 // The nearest whole number; of NaN and what is WIDEST or larger another one that is not below WIDEST in magnitude.
-int32_t whole(float x) { return int32_t(uint32_t(bits_of(x + LARGE<float>)) - uint32_t(bits_of(LARGE<float>))); }
-int32_t whole(double x) { return whole(float((x + LARGE<double>) - LARGE<double>)); }
+int32_t whole(float x) { return int32_t(uint32_t(bits_of(x + ROUNDING<float>)) - uint32_t(bits_of(ROUNDING<float>))); }
+int32_t whole(double x) { return whole(float((x + ROUNDING<double>) - ROUNDING<double>)); }
 
 bool exceeds(int32_t x, int32_t largest) { return uint32_t(x + largest) > uint32_t(2 * largest); }
 
@@ -93,8 +95,8 @@ int category(int32_t x, int largest) {
 }
 
 // Of what is not zero when rounded: by its exponent, which takes less time.
-int category_of(float x) { return (bits_of((x + LARGE<float>) - LARGE<float>) >> 23 & 255) - 126; }
-int category_of(double x) { return category_of(float((x + LARGE<double>) - LARGE<double>)); }
+int category_of(float x) { return (bits_of((x + ROUNDING<float>) - ROUNDING<float>) >> 23 & 255) - 126; }
+int category_of(double x) { return category_of(float((x + ROUNDING<double>) - ROUNDING<double>)); }
 
 template <class V>
 V magnitude(V x) {
@@ -155,7 +157,7 @@ void count_ac(const Stored<T>& stored, int64_t* counts) {
 }
 
 template <class T>
-bool count(const Scan& scan, int64_t sample) {
+bool count_of(const Scan& scan, int64_t sample) {
     bool fit = true;
     for (int component = 0; component < scan.components; ++component) {
         const int64_t size = scan.rows[component > 0] * scan.columns[component > 0] * 64;
@@ -205,7 +207,7 @@ template <class T>
 uint64_t active_of(const T* block) {
     typedef Vec<T> V;
     return ac_where(block, [](V x) {
-        const V nearest = (x + V(LARGE<T>)) - V(LARGE<T>), down = select(x < nearest, nearest - V(1), nearest);
+        const V nearest = (x + V(ROUNDING<T>)) - V(ROUNDING<T>), down = select(x < nearest, nearest - V(1), nearest);
         const V from_tie = magnitude(x - down - V(T(0.5)));
         return (from_tie <= V(T(NEAR))).bits() | ((x <= down) & (V(T(0.5)) < magnitude(x))).bits();
     });
@@ -242,7 +244,7 @@ void ac_slopes(const Stored<T>& stored, const int32_t* costs, double cotangent, 
 }
 
 template <class T>
-bool vjp(const Scan& scan, int64_t sample) {
+bool vjp_of(const Scan& scan, int64_t sample) {
     bool fit = true;
     for (int component = 0; component < scan.components; ++component) {
         const int64_t size = scan.rows[component > 0] * scan.columns[component > 0] * 64;
@@ -277,18 +279,20 @@ bool vjp(const Scan& scan, int64_t sample) {
     return fit;
 }
 
-}  // namespace
+// --- samples --------------------------------------------------------------------------------------------------------
 
-int64_t pyjpegdiff_scan_size() { return sizeof(Scan); }
-int64_t pyjpegdiff_count(const Scan* scan, int64_t first, int64_t last) {
+bool count(const Scan& scan, int64_t first, int64_t last) {
     bool fit = true;
     for (int64_t sample = first; sample < last; ++sample)
-        fit &= scan->is_double ? count<double>(*scan, sample) : count<float>(*scan, sample);
+        fit &= scan.is_double ? count_of<double>(scan, sample) : count_of<float>(scan, sample);
     return fit;
 }
-int64_t pyjpegdiff_count_vjp(const Scan* scan, int64_t first, int64_t last) {
+
+bool count_vjp(const Scan& scan, int64_t first, int64_t last) {
     bool fit = true;
     for (int64_t sample = first; sample < last; ++sample)
-        fit &= scan->is_double ? vjp<double>(*scan, sample) : vjp<float>(*scan, sample);
+        fit &= scan.is_double ? vjp_of<double>(scan, sample) : vjp_of<float>(scan, sample);
     return fit;
 }
+
+}  // namespace
