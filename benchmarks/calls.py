@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
+from pyjpegdiff import (
+    Coefficients,
+    diff_jpeg_coding,
+    diff_jpeg_coding_vjp,
+    jpeg_decode,
+    jpeg_encode,
+    jpeg_rate,
+    jpeg_rate_vjp,
+)
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 Batch = NDArray[np.float32]
@@ -113,6 +121,52 @@ def vjp(wrt: Sequence[str], module: str = "numpy", own_cotangent: bool = True, *
 def in_two_steps(images: Batch) -> Call:
     """Encode, then decode."""
     return lambda: jpeg_decode(jpeg_encode(images, QUALITY, ste=True, subsampling=SUBSAMPLING), ste=True)
+
+
+# --- bits; over the time that Pillow's encoder takes ------------------------------------------------------------------
+
+
+def stored(images: Batch) -> Coefficients:
+    """The coefficients of the files that `pillow_encode` writes."""
+    return jpeg_encode(pixels(images), QUALITY, arithmetic="libjpeg", subsampling=SUBSAMPLING, channel_axis=-1)
+
+
+def rate(huffman: str) -> Build:
+    """The bits of the files."""
+
+    def build(images: Batch) -> Call:
+        coefficients = stored(images)
+        return lambda: jpeg_rate(coefficients, huffman=huffman)
+
+    return build
+
+
+def rate_vjp(images: Batch) -> Call:
+    """The same, and the gradient, of coefficients that have not been rounded."""
+    coefficients = jpeg_encode(images, QUALITY, rounding="identity", subsampling=SUBSAMPLING)
+    cotangent = np.ones(len(images))
+
+    def call() -> object:
+        bits, gradient = jpeg_rate_vjp(coefficients)
+        return bits, gradient(cotangent)
+
+    return call
+
+
+def pillow_encode(optimize: bool) -> Build:
+    """Only encode, with standard or optimized Huffman tables."""
+
+    def build(images: Batch) -> Call:
+        photos = [Image.fromarray(image) for image in pixels(images)]
+
+        def encode(photo: Image.Image) -> bytes:
+            file = io.BytesIO()
+            photo.save(file, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING, optimize=optimize)
+            return file.getvalue()
+
+        return lambda: [encode(photo) for photo in photos]
+
+    return build
 
 
 # --- torch ------------------------------------------------------------------------------------------------------------

@@ -71,6 +71,10 @@ def _contestants() -> Iterator[Contestant]:
     yield Contestant("NumPy smooth", calls.forward(), BOTH)
     yield Contestant("NumPy smooth, sine", calls.forward(rounding="sine"), BOTH)
     yield Contestant("NumPy libjpeg", calls.forward(arithmetic="libjpeg"), BOTH)
+    for huffman, optimize in (("standard", False), ("optimized", True)):
+        yield Contestant(f"Pillow's encoder, {huffman} tables", calls.pillow_encode(optimize), BOTH)
+        yield Contestant(f"NumPy rate, {huffman} tables", calls.rate(huffman), BOTH)
+    yield Contestant("NumPy rate + VJP", calls.rate_vjp, BOTH)
     yield Contestant("torch STE", tensors(calls.eager), BOTH, TORCH, in_memory=True)
     yield Contestant("torch STE compiled", tensors(calls.compiled), BOTH, TORCH)
     yield Contestant("JAX STE", calls.jax_arrays(calls.jax_eager), BOTH, JAX)
@@ -96,6 +100,15 @@ RELATIONS = (
     Relation("smooth over STE", "NumPy smooth", STE, {MIDDLE: 1.2, LARGE: 1.2}),
     Relation("sine over cubic", "NumPy smooth, sine", "NumPy smooth", {MIDDLE: 2.0, LARGE: 2.0}),
     Relation("encode, decode over both in one", "NumPy STE, encode, decode", STE, {MIDDLE: 1.5, LARGE: 1.5}),
+    *(
+        Relation(
+            f"rate over Pillow's encoder, {huffman} tables",
+            f"NumPy rate, {huffman} tables",
+            f"Pillow's encoder, {huffman} tables",
+            {MIDDLE: 0.5, LARGE: 0.5},
+        )
+        for huffman in ("standard", "optimized")
+    ),
     Relation("two threads over one", "NumPy STE, two threads", STE, {LARGE: 0.6}),
     Relation("two threads over one, VJP", "NumPy STE + VJP, two threads", VJP, {LARGE: 0.6}),
     *(Relation(f"{name}, over {MIDDLE.label}", name, name, {MANY: 1.2}, MIDDLE) for name in (STE, VJP, BACKWARD)),

@@ -51,9 +51,7 @@ def blocks_of(call: Call) -> Arrays:
     return tuple([call.inputs[name] for name in BLOCKS if name in call.inputs])
 
 
-def scan(
-    xp: Namespace, sampling: tuple[int, int] | None, huffman: str, blocks: Arrays, check: bool = False
-) -> "Scan":
+def scan(xp: Namespace, sampling: tuple[int, int] | None, huffman: str, blocks: Arrays, check: bool = False) -> "Scan":
     """The scan of coefficients: luma, and both of chroma where there is a sampling of it."""
     luma = _table(xp, huffman, check, 0, {"y": blocks[0]}, sampling or (1, 1))
     if sampling is None:
@@ -121,7 +119,8 @@ def _optimized(xp: Namespace, counts: Array) -> Array:
     """Lengths for the counts of each sample, made on the host."""
     host = to_host(counts)
     made = [optimal_lengths(each) for each in host.reshape(-1, host.shape[-1]).astype(np.int64)]
-    return xp.asarray(np.reshape(made, host.shape).tolist(), dtype=counts.dtype, device=device(counts))
+    flat = xp.asarray(np.ravel(made).tolist(), dtype=counts.dtype, device=device(counts))
+    return xp.reshape(flat, host.shape)
 
 
 def _check_values(name: str, what: str, values: Array, largest: int) -> None:

@@ -45,7 +45,7 @@ def _execute(text: str, run: Callable[[Backend, Plan, Any, Sequence[Any]], Any],
     if backend.takes_numpy:
         if plan.layout.dtype == "bfloat16":
             plan = replace(plan, layout=replace(plan.layout, dtype="float32"))
-        arrays = [None if tensor is None else _to_numpy(tensor) for tensor in tensors]
+        arrays = [None if tensor is None else to_numpy(tensor) for tensor in tensors]
         with threads.at_most(torch.get_num_threads()):
             results = run(backend, plan, numpy_namespace.xp, arrays)
         return [torch.from_numpy(np.asarray(array, order="C")) for array in results]
@@ -56,7 +56,8 @@ def _execute(text: str, run: Callable[[Backend, Plan, Any, Sequence[Any]], Any],
         return [tensor.contiguous() for tensor in run(backend, plan, torch_namespace, tensors)]
 
 
-def _to_numpy(tensor: Tensor) -> Any:
+def to_numpy(tensor: Tensor) -> Any:
+    """A tensor of the host's memory as an array, without a copy if NumPy has the dtype."""
     if tensor.dtype == torch.bfloat16:  # which NumPy does not have; results are cast back
         tensor = tensor.float()
     return (tensor.detach() if tensor.requires_grad else tensor).numpy()

@@ -188,16 +188,16 @@ def jpeg_rate_vjp(
 ) -> tuple[Tensor, Callable[[Tensor], Coefficients]]:
     """`pyjpegdiff.jpeg_rate_vjp` of tensors, as `diff_jpeg_coding_vjp` is."""
     call, given = _rate_arguments(coefficients, huffman)
-    sampling, huffman, *blocks = given
+    choices, blocks = given[:3], given[3:]
     # Copies: the caller may write to arguments before calling vjp.
     kept = [block.clone() for block in blocks]
-    return bits_of(*given), rate.vjp_of(call, lambda g: RateVJP.apply(sampling, huffman, g, *kept))
+    return bits_of(*given), rate.vjp_of(call, lambda g: RateVJP.apply(*choices, g, *kept))
 
 
 def _rate_arguments(coefficients: Coefficients, huffman: str) -> tuple[Call, tuple[Any, ...]]:
     _refuse_what_cannot_be_right()
     call, huffman = rate.checked(LIBRARY, coefficients, huffman)
-    return call, (call.plan.spec.sampling, huffman, *scan.blocks_of(call))
+    return call, (call.plan.backend, call.plan.spec.sampling, huffman, *scan.blocks_of(call))
 
 
 def diff_jpeg_coding_vjp(

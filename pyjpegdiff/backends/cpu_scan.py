@@ -50,7 +50,9 @@ class CpuScan:
         samples, tables = math.prod(self.batch_shape), min(len(blocks), 2)
         self.counts = np.zeros((samples, tables, 2, SYMBOLS), np.int64)
         (rows, columns), (chroma_rows, chroma_columns) = blocks[0].shape[-4:-2], blocks[-1].shape[-4:-2]
-        self.call = Scan(samples, len(blocks), is_double, rows, chroma_rows, columns, chroma_columns, *(sampling or (1, 1)))
+        self.call = Scan(
+            samples, len(blocks), is_double, rows, chroma_rows, columns, chroma_columns, *(sampling or (1, 1))
+        )
         for name, x in zip(("blocks_y", "blocks_cb", "blocks_cr"), self.blocks, strict=False):
             setattr(self.call, name, address(x))
         self.call.counts = address_of_new(self.counts)
@@ -120,6 +122,6 @@ def _standard_costs(tables: int) -> NumPyArray:
 
 def _costs(lengths: NumPyArray) -> NumPyArray:
     """As the struct has them, from lengths by symbol."""
-    of_dc: Any = dc_costs(xp, lengths[..., 0, :DC_SYMBOLS])  # type: ignore[arg-type]
-    of_ac: Any = ac_costs(xp, lengths[..., 1, :])  # type: ignore[arg-type]
+    of_dc: Any = dc_costs(xp, lengths[..., 0, :DC_SYMBOLS])
+    of_ac: Any = ac_costs(xp, lengths[..., 1, :])
     return np.concatenate((of_ac, of_dc), axis=-1, dtype=np.int32)

@@ -197,6 +197,92 @@ static void check_derivative(Case& one, double* number, double derivative, doubl
     }
 }
 
+// --- scans ----------------------------------------------------------------------------------------------------------
+
+// Coefficients of random density, some of them next to a tie, in arrays that end where they end.
+struct ScanCase {
+    Scan scan = {};
+    Bytes blocks[3], g_blocks[3], counts, costs, cotangent;
+    int64_t tables;
+
+    explicit ScanCase(bool is_double, bool beyond) {
+        const size_t number = is_double ? 8 : 4;
+        scan.samples = pick(1, 3);
+        scan.components = pick(0, 1) ? 3 : 1;
+        scan.is_double = is_double;
+        scan.group_rows = scan.components == 1 ? 1 : pick(1, 2);
+        scan.group_columns = scan.components == 1 ? 1 : pick(1, 2);
+        tables = scan.components == 1 ? 1 : 2;
+        scan.rows[0] = pick(1, 5), scan.columns[0] = pick(1, 5);
+        scan.rows[1] = Case::up(scan.rows[0], scan.group_rows);
+        scan.columns[1] = Case::up(scan.columns[0], scan.group_columns);
+        for (int c = 0; c < scan.components; ++c) {
+            const size_t count = size_t(scan.samples * scan.rows[c > 0] * scan.columns[c > 0] * 64);
+            scan.blocks[c] = blocks[c].make(count * number);
+            scan.g_blocks[c] = g_blocks[c].make(count * number);
+            const double density = uniform(0, 1), size = std::pow(10, uniform(0, 3));
+            for (size_t i = 0; i < count; ++i) {
+                double x = uniform(0, 1) < density ? uniform(-size, size) : 0;
+                if (pick(0, 1)) x = std::round(4 * x) / 4;
+                if (beyond && pick(0, 99) == 0) x = pick(0, 1) ? NAN : pick(0, 1) ? INFINITY : -1e30;
+                if (is_double)
+                    ((double*)blocks[c].memory.get())[i] = x;
+                else
+                    ((float*)blocks[c].memory.get())[i] = float(x);
+            }
+        }
+        scan.counts = (int64_t*)counts.make(size_t(scan.samples * tables * 2 * SYMBOLS * 8));
+        scan.costs_stride = pick(0, 1) ? tables * COSTS : 0;
+        const size_t sets = scan.costs_stride ? size_t(scan.samples) : 1;
+        int32_t* const of = (int32_t*)costs.make(sets * size_t(tables * COSTS) * 4);
+        for (size_t i = 0; i < sets * size_t(tables * COSTS); ++i) of[i] = pick(1, 60);
+        scan.costs = of;
+        double* const weights = (double*)cotangent.make(size_t(scan.samples) * 8);
+        for (int64_t i = 0; i < scan.samples; ++i) weights[i] = uniform(-2, 2);
+        scan.cotangent = weights;
+    }
+
+    bool count() {
+        std::memset(counts.memory.get(), 0, counts.size);
+        bool fits = true;
+        for (int64_t sample = scan.samples; sample-- > 0;) fits &= bool(pyjpegdiff_count(&scan, sample, sample + 1));
+        return fits;
+    }
+    bool vjp() { return pyjpegdiff_count_vjp(&scan, 0, scan.samples) != 0; }
+
+    // Blocks that were counted, with dummies: each has one DC symbol.
+    int64_t blocks_counted() const {
+        int64_t total = 0;
+        for (int64_t table = 0; table < scan.samples * tables; ++table)
+            for (int64_t symbol = 0; symbol < SYMBOLS; ++symbol) total += scan.counts[2 * table * SYMBOLS + symbol];
+        return total;
+    }
+    int64_t blocks_expected() const {
+        const int64_t chroma = scan.components == 1 ? 0 : 2 * scan.rows[1] * scan.columns[1];
+        return scan.samples * (Case::up(scan.rows[0], scan.group_rows) * scan.group_rows *
+                                   Case::up(scan.columns[0], scan.group_columns) * scan.group_columns + chroma);
+    }
+};
+
+static int check_scan(int sets, bool is_double, bool beyond) {
+    ScanCase one(is_double, beyond);
+    Bytes counts, g_blocks[3];
+    for (int set = 0; set < sets; ++set) {
+        pyjpegdiff_use(set);
+        const bool fits = one.count();
+        demand(one.vjp() == fits, "count and its VJP disagree on what fits");
+        if (fits) demand(one.blocks_counted() == one.blocks_expected(), "a block has not been counted");
+        if (fits && set > 0) {
+            demand(counts.equals(one.counts), "instruction sets differ in counts");
+            for (int c = 0; c < one.scan.components; ++c)
+                demand(g_blocks[c].equals(one.g_blocks[c]), "instruction sets differ in the VJP of counts");
+        }
+        counts.copy(one.counts);
+        for (int c = 0; c < one.scan.components; ++c) g_blocks[c].copy(one.g_blocks[c]);
+    }
+    return 2 * sets;
+}
+
 int main(int count_of_arguments, char** arguments) {
     const int rounds = count_of_arguments > 1 ? std::atoi(arguments[1]) : 60;
     int sets = 1, calls = 0;
@@ -225,6 +311,7 @@ int main(int count_of_arguments, char** arguments) {
                 calls += 4;
             }
         }
+        for (int kind = 0; kind < 4; ++kind) calls += check_scan(sets, kind % 2, kind / 2);
         pyjpegdiff_use(round % sets);
         // Sine: the only surrogate without jumps in value or derivative, beside the identity.
         Case one(SMOOTH, true, false, round % 2 ? SINE : IDENTITY);

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pyjpegdiff
+from pyjpegdiff.backends import cpu_scan
 from pyjpegdiff.kernels import library
 
 HERE = Path(library.__file__).parent
@@ -49,6 +50,29 @@ def test_structs_are_those_of_the_source(tmp_path):
         *[ctypes.sizeof(struct) for struct in structs],
         len(library.KINDS) - 1, len(library.ROUNDINGS) - 1, library.TO_BLOCKS,
     ]  # fmt: skip
+
+
+def test_the_struct_of_a_scan_is_that_of_the_source(tmp_path):
+    compiler = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    fields = {
+        "samples": "samples", "is_double": "is_double", "rows[1]": "rows_c", "columns[0]": "columns_y",
+        "columns[1]": "columns_c", "group_rows": "group_rows", "group_columns": "group_columns",
+        "blocks[0]": "blocks_y", "blocks[2]": "blocks_cr", "counts": "counts", "costs": "costs",
+        "costs_stride": "costs_stride", "cotangent": "cotangent", "g_blocks[0]": "g_blocks_y",
+        "g_blocks[2]": "g_blocks_cr",
+    }  # fmt: skip
+    offsets = "".join(f'std::printf("%zu ", size_t(offsetof(Scan, {name})));' for name in fields)
+    source = tmp_path / "sizes.cpp"
+    source.write_text(
+        f'#include <cstddef>\n#include <cstdio>\n#include "{HERE / "cpu" / "scan.hpp"}"\nint main() {{ {offsets}'
+        'std::printf("%zu %d", sizeof(Scan), int(SYMBOLS));}'
+    )
+    subprocess.run([compiler, "-w", "-std=c++17", source, "-o", tmp_path / "sizes"], check=True)
+    said = subprocess.run([tmp_path / "sizes"], capture_output=True, text=True, check=True).stdout
+    places = [getattr(library.Scan, field).offset for field in fields.values()]
+    assert list(map(int, said.split())) == [*places, ctypes.sizeof(library.Scan), cpu_scan.SYMBOLS]
 
 
 # --- instruction sets -------------------------------------------------------------------------------------------------
