@@ -11,7 +11,7 @@ namespace {
 
 constexpr int LARGEST_AC = 1023, LARGEST_DC = 2047;
 constexpr int END_OF_BLOCK = 0x00, SIXTEEN_ZEROS = 0xF0;
-constexpr double NEAR = 0.25;  // half the width of the dither: how near to a tie there is a derivative
+constexpr double NEAR = 0.25;    // half the width of the dither: how near to a tie there is a derivative
 constexpr int WIDEST = 1 << 22;  // from this magnitude on, a float does not tell whole numbers apart as needed here
 
 // --- the order of the scan ------------------------------------------------------------------------------------------
