@@ -41,7 +41,7 @@ class CpuScan:
     def __init__(self, sampling: tuple[int, int] | None, huffman: str, blocks: Arrays, copy: bool) -> None:
         self.library, self.huffman = ready(), huffman
         self.batch_shape = blocks[0].shape[:-4]
-        self.dtypes = [result_dtype(xp, x.dtype) for x in blocks]
+        self.dtypes = [result_dtype(x.dtype) for x in blocks]
         # What is float16 in float64, so that its cotangent is rounded once.
         is_double = any(dtype != "float32" for dtype in self.dtypes)
         make = np.array if copy else np.asarray
