@@ -58,8 +58,16 @@ struct BlockAt {
     int64_t pitch;
     T *u, *k;
     uint8_t* in_range;
-    bool streams;  // whether u is written past the caches
+    bool streams_u, streams_k;  // whether they are written past the caches
 };
+
+template <class V, class T>
+INLINE void write_blocks(const V (&x)[8], T* to, bool streams) {
+    if (streams)
+        stream_blocks(x, to);
+    else
+        store_blocks(x, to);
+}
 
 // Samples -> coefficients -> samples, or what of it is asked for.
 template <class V, int ARITHMETIC, class T>
@@ -78,10 +86,7 @@ INLINE void block_forward(
             V u[8];
             copy(x, u);
             if (LIB) transpose(u);
-            if (at.streams)
-                stream_blocks(u, at.u);
-            else
-                store_blocks(u, at.u);
+            write_blocks(u, at.u, at.streams_u);
         }
         quantize(ARITHMETIC, rounding, x);
     } else if (source == FROM_U) {
@@ -94,7 +99,7 @@ INLINE void block_forward(
     }
     if (sink == TO_BLOCKS) {
         if (!LIB) transpose(x);
-        return store_blocks(x, at.k);
+        return write_blocks(x, at.k, at.streams_k);
     }
     multiply(x, (LIB ? operands.steps : operands.transposed)[group]);
     if constexpr (LIB)

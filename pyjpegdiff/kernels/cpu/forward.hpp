@@ -121,12 +121,14 @@ struct Forward {
         uint8_t* const in_range = residuals.in_range[group];
         T* const k = static_cast<T*>(call.blocks[group + plane]);
         const bool reads_u = call.source == FROM_U, keeps = !halo && call.sink != TO_COLOR_SUMS;
-        const bool streams = result.is_large && reinterpret_cast<uintptr_t>(u) % LARGEST == 0;
+        const auto streams = [&](const T* to) { return result.is_large && reinterpret_cast<uintptr_t>(to) % LARGEST == 0; };
+        const bool reads_k = call.source == FROM_BLOCKS, streams_u = streams(u), streams_k = streams(k);
         each_block<T>(shape.wide[group], [&](auto lanes, int64_t column) __attribute__((always_inline)) {
-            BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr, streams};
+            BlockAt<T> at = {samples + 8 * column, shape.pitch, nullptr, nullptr, nullptr, streams_u, streams_k};
             if (u && (reads_u || keeps)) at.u = u + offset + 64 * column;
             if (reads_u && image.is_far) prefetch(at.u + AHEAD, 8 * V::lanes * sizeof(T));
             if (k) at.k = k + k_offset + 64 * column;
+            if (reads_k && image.is_far) prefetch(at.k + AHEAD, 8 * V::lanes * sizeof(T));
             if (keeps && in_range) at.in_range = in_range + offset / 8 + 8 * column;
             block_forward<decltype(lanes), ARITHMETIC>(at, *operands, group, call.source, call.sink, call.rounding);
         });
