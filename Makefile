@@ -17,7 +17,7 @@ test: .venv/test.stamp try-kernels ## Run every test on two processes
 	$(BIN)/python -m pytest -n 2 $(PYTEST)
 
 thorough: .venv/test.stamp try-kernels ## Run the long comparisons with libjpeg-turbo, too
-	PYJPEGDIFF_THOROUGH=1 $(BIN)/python -m pytest -n 2 tests/test_pillow.py
+	PYJPEGDIFF_THOROUGH=1 $(BIN)/python -m pytest -n 2 tests/test_pillow.py tests/test_files.py
 
 lint: .venv/test.stamp ## Lint, check the format and the types
 	$(BIN)/ruff check .

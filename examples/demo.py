@@ -26,7 +26,7 @@ from pyjpegdiff import backends, diff_jpeg_coding, diff_jpeg_coding_vjp
 from pyjpegdiff.study.files import UnreadableError, read_image
 from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import detail, shrink
-from pyjpegdiff.study.store import write_whole
+from pyjpegdiff.whole_file import write_whole
 
 QUALITIES = (5, 25, 50, 75, 95)
 WRT = ("image_rgb", "jpeg_quality", "quantization_table_y", "quantization_table_c")

@@ -18,16 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import pyjpegdiff
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.backends.threads import cpus
+from pyjpegdiff.files import LARGEST_SIZE, write_jpeg
 from pyjpegdiff.study.files import UnreadableError, printable, read_image
-from pyjpegdiff.study.measurement import round_trip
+from pyjpegdiff.study.measurement import compressed
 from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import png
 from pyjpegdiff.study.settings import ARITHMETICS, SUBSAMPLINGS, Settings, Tables, read_tables
-from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError, write_whole
+from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError
+from pyjpegdiff.whole_file import write_whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SOME_LEFT_OUT, WRONG, STOPPED = 1, 2, 130
 MEGAPIXELS = 89
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 CONNECTING = 10
 """Seconds to wait for a scheduler."""
 
@@ -126,7 +129,7 @@ CODE_HELP = f"""
 \b
 Examples:
   pyjpegdiff code photo.png coded.png --quality 30
-  pyjpegdiff code photo.png coded.png --quality 50 --tables camera.jpg
+  pyjpegdiff code photo.png coded.jpg --quality 50 --tables camera.jpg
   pyjpegdiff code scan.tif coded.png --quality 75 --subsampling 4:4:4
 {TABLES_HELP}
 Exits with 0 if OUT was written, otherwise with 2.
@@ -176,10 +179,14 @@ def code(
 ) -> None:
     """Compress the image IN with JPEG, decompress it, and write the result to OUT.
 
-    OUT is a PNG file, and its name must end in .png: a JPEG file would compress the result a second time.
+    If the name of OUT ends in .png, OUT holds the pixels of the result. If it ends in .jpg or .jpeg, OUT is the
+    compressed file, with optimized Huffman tables and without metadata: its pixels are the same.
     """
-    if out.suffix.lower() != ".png":
-        raise Wrong(f"{name_of(out)} must end in .png: another format might change the pixels again, as JPEG would")
+    is_jpeg = out.suffix.lower() in JPEG_SUFFIXES
+    if not is_jpeg and out.suffix.lower() != ".png":
+        raise Wrong(f"{name_of(out)} must end in .png or .jpg: another format might change the pixels again")
+    if is_jpeg and arithmetic != "libjpeg":
+        raise Wrong(f"{name_of(out)} needs --arithmetic libjpeg: decoders would not show what float arithmetic does")
     if out.exists() and source.exists() and out.samefile(source):
         raise Wrong(f"{name_of(out)} would replace the input image")
     if out.exists() and not overwrite:
@@ -191,11 +198,19 @@ def code(
         pixels, note = read_image(source)
     except UnreadableError as error:
         raise Wrong(f"{name_of(source)}: {error}") from error
-    result = round_trip(pixels, quality, Settings.of(subsampling, arithmetic, *tables, tuple(SAMPLINGS)))
+    settings = Settings.of(subsampling, arithmetic, *tables, tuple(SAMPLINGS))
+    if is_jpeg and max(pixels.shape) > LARGEST_SIZE:
+        raise Wrong(f"{name_of(source)} is longer than {LARGEST_SIZE} pixels, which is the most in a JPEG file")
+    coefficients, result = compressed(pixels, quality, settings)
+    size = ""
     with writing(out):
-        write_whole(out, png(result))
+        if is_jpeg:
+            size = f", {write_jpeg(out, coefficients, overwrite=True)} bytes"
+        else:
+            write_whole(out, png(result))
     remark = f" ({note})" if note else ""
-    click.echo(f"{name_of(source)}{remark} at quality {quality:g}: PSNR {psnr(pixels, result):.2f} dB, {name_of(out)}")
+    shown = f"PSNR {psnr(pixels, result):.2f} dB{size}, {name_of(out)}"
+    click.echo(f"{name_of(source)}{remark} at quality {quality:g}: {shown}")
 
 
 @command.command(epilog=STUDY_HELP)

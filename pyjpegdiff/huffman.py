@@ -54,7 +54,13 @@ STANDARD_AC = (
 
 
 def optimal_lengths(counts: Lengths) -> Lengths:
-    """The code lengths that libjpeg's ``optimize_coding`` gives to symbols that occur so often: (size,) -> (size,).
+    """The code lengths that libjpeg's ``optimize_coding`` gives to symbols that occur so often: (size,) -> (size,)."""
+    lengths, _ = optimal_code(counts)
+    return lengths
+
+
+def optimal_code(counts: Lengths) -> tuple[Lengths, Lengths]:
+    """The same lengths, and the symbols in the order of their codes.
 
     The procedure is that of Annex K.2, with an additional symbol of count 1 that keeps the code of all ones free. Among
     equal counts the last symbol is taken first. Codes longer than `LONGEST` are shortened in pairs, as Figure K.3 has
@@ -78,7 +84,7 @@ def optimal_lengths(counts: Lengths) -> Lengths:
     in_order = sorted(np.nonzero(counts)[0], key=lambda symbol: (depths[symbol], symbol))
     lengths = np.zeros(size, np.int64)
     lengths[in_order] = np.repeat(np.arange(len(codes)), codes)
-    return lengths
+    return lengths, np.array(in_order, np.int64)
 
 
 def _limited(codes: Lengths) -> Lengths:

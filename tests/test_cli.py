@@ -67,6 +67,25 @@ def test_code_accepts_subsamplings_that_pillow_does_not_write(image, tmp_path):
     assert pyjpegdiff("study", image, "--out", tmp_path / "o", "--subsampling", "4:4:0").exit_code == 2
 
 
+@pytest.mark.parametrize("options", [(), ("--subsampling", "4:4:0"), ("--tables", "there.txt")])
+@pytest.mark.parametrize("gray", [False, True])
+def test_code_writes_the_file_of_what_it_shows(image, monkeypatch, options, gray):
+    monkeypatch.chdir(image.parent)
+    Image.fromarray(RGB[..., 0] if gray else RGB).save(image)
+    Path("there.txt").write_text(" ".join(map(str, range(1, 65))))
+    for out in ("out.png", "out.jpg", "again.JPEG"):
+        done = pyjpegdiff("code", image, out, "--quality", "30.5", *options)
+        assert done.exit_code == 0, done.output
+        np.testing.assert_array_equal(pixels(out), pixels("out.png"))
+    assert f"dB, {Path('again.JPEG').stat().st_size} bytes, again.JPEG" in done.output
+
+
+def test_code_writes_the_file_of_pillow(image, tmp_path):
+    out = tmp_path / "out.jpg"
+    assert pyjpegdiff("code", image, out, "--quality", 30).exit_code == 0
+    assert out.read_bytes() == pillow_file(RGB, 30, optimize=True)
+
+
 def test_code_keeps_grayscale_and_names_conversions(image, tmp_path):
     Image.fromarray(np.dstack([RGB[..., 0], RGB[..., 1]])).save(image)
     done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", "72.5", "--arithmetic", "float")
@@ -80,7 +99,8 @@ def test_code_keeps_grayscale_and_names_conversions(image, tmp_path):
     ("arguments", "says"),
     [
         (["absent.png", "out.png", "--quality", "5"], "absent.png: no such file"),
-        (["image.png", "out.jpg", "--quality", "5"], "must end in .png"),
+        (["image.png", "out.gif", "--quality", "5"], "must end in .png or .jpg"),
+        (["image.png", "out.jpg", "--quality", "5", "--arithmetic", "float"], "out.jpg needs --arithmetic libjpeg"),
         (["image.png", "out", "--quality", "5"], "must end in .png"),
         (["image.png", "there.png", "--quality", "5"], "there.png exists; --overwrite replaces it"),
         (["image.png", "image.png", "--quality", "5", "--overwrite"], "would replace the input image"),

@@ -17,9 +17,10 @@ from pyjpegdiff.study.files import Input, find
 from pyjpegdiff.study.measurement import Measurement, checked_qualities, frequency_rows, rows
 from pyjpegdiff.study.pictures import Pictures
 from pyjpegdiff.study.settings import Settings
-from pyjpegdiff.study.store import ROWS, Store, StudyError, write_whole
+from pyjpegdiff.study.store import ROWS, Store, StudyError
 from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, measure_row, picture_of, pixels_of
 from pyjpegdiff.study.work import Stop, run
+from pyjpegdiff.whole_file import write_whole
 
 OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png", "report.html")
 SHOWN = 24

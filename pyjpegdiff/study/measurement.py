@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from pyjpegdiff import diff_jpeg_coding, diff_jpeg_coding_vjp
+from pyjpegdiff import Coefficients, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
 from pyjpegdiff.study.measures import Pixels, Table, blocking_effect, decibels, frequency_energy, similarity
 from pyjpegdiff.study.settings import Settings
 
@@ -158,8 +158,17 @@ def measure(image: Pixels, quality: int, settings: Settings) -> Measurement:
 
 def round_trip(image: Pixels, quality: float, settings: Settings) -> Pixels:
     """The image after JPEG compression and decompression, of the same shape."""
-    result = diff_jpeg_coding(image.astype(np.float32), quality, ste=True, **settings.codec_options(image.ndim == 2))
-    return np.asarray(result).astype(np.uint8)
+    _, result = compressed(image, quality, settings)
+    return result
+
+
+def compressed(image: Pixels, quality: float, settings: Settings) -> tuple[Coefficients, Pixels]:
+    """The coefficients of the image, and the image that they are decompressed to."""
+    options = settings.codec_options(image.ndim == 2)
+    coefficients = jpeg_encode(image.astype(np.float32), quality, ste=True, **options)
+    axis, arithmetic = options["channel_axis"], settings.arithmetic
+    result = jpeg_decode(coefficients, ste=True, arithmetic=arithmetic, channel_axis=axis)
+    return coefficients, np.asarray(result).astype(np.uint8)
 
 
 def jpeg_file(image: Pixels, quality: int, settings: Settings) -> bytes:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ import pyjpegdiff
 from pyjpegdiff.study.files import real_path
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
+from pyjpegdiff.whole_file import write_whole
 
 PLAN = "study.json"
 ROWS = "rows"
@@ -38,16 +38,6 @@ class OccupiedError(StudyError):
 def versions() -> dict[str, str]:
     """The packages that the numbers of a row depend on."""
     return {"pyjpegdiff": pyjpegdiff.__version__, **{name: version(name) for name in ("pillow", "scikit-image")}}
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Store:

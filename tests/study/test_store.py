@@ -9,7 +9,7 @@ import pytest
 
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
-from pyjpegdiff.study.store import OccupiedError, Store, write_whole
+from pyjpegdiff.study.store import OccupiedError, Store
 
 ROW = Measurement(50, math.inf, math.nan, 30.1, 123, 0.1, *np.random.default_rng(0).normal(size=(3, 8, 8)))
 
@@ -93,19 +93,3 @@ def test_old_partial_files_are_removed_and_new_ones_are_not(tmp_path):
     os.utime(old, (1, 1))
     opened(tmp_path)
     assert (old.exists(), new.exists(), path.exists()) == (False, True, True)
-
-
-def test_a_file_is_written_completely_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_whole(path, b"before")
-
-    def full(self, content):
-        with self.open("wb") as file:
-            file.write(content[:2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(type(path), "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(path, b"after")
-    assert path.read_bytes() == b"before"
-    assert list(tmp_path.iterdir()) == [path]
