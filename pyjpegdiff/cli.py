@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import click
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,20 +24,15 @@ from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import png
 from pyjpegdiff.study.settings import ARITHMETICS, SUBSAMPLINGS, Settings, Tables, read_tables
 from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError
+from pyjpegdiff.terminal import STOPPED, PathArgument, Program, Wrong, exists, limit_pixels, name_of, writing
 from pyjpegdiff.whole_file import write_whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-SOME_LEFT_OUT, WRONG, STOPPED = 1, 2, 130
+SOME_LEFT_OUT = 1
 MEGAPIXELS = 89
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 CONNECTING = 10
 """Seconds to wait for a scheduler."""
-
-
-class Wrong(click.ClickException):
-    """The command cannot do anything; the message says why."""
-
-    exit_code = WRONG
 
 
 class Finite(click.FloatRange):
@@ -79,7 +73,7 @@ def tables_of(context: click.Context, option: click.Parameter, value: Path | Non
         return Tables(None, None)
     try:
         return read_tables(value)
-    except (OSError, ValueError, TypeError, SyntaxError) as error:
+    except (OSError, ValueError) as error:
         reason = printable(getattr(error, "strerror", None) or str(error))
         raise click.BadParameter(f"{name_of(value)}: {reason}") from error
 
@@ -94,7 +88,7 @@ def coding_options(subsamplings: Sequence[str]) -> Callable[[Command], Command]:
                      help="libjpeg: the real codec, bit for bit; float: the same roundings in floating point."),
         click.option("--subsampling", type=click.Choice(subsamplings), default="4:2:0", show_default=True,
                      help="Resolution of chroma."),
-        click.option("--tables", type=click.Path(path_type=Path), callback=tables_of, metavar="FILE",
+        click.option("--tables", type=PathArgument(), callback=tables_of, metavar="FILE",
                      help="Quantization tables, see below. Quality scales them; 50 leaves them unchanged."),
     )  # fmt: skip
 
@@ -155,15 +149,15 @@ output names them), 2 if nothing could be measured or written, 130 if stopped.
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=TOP_HELP)
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]}, epilog=TOP_HELP)
 @click.version_option(pyjpegdiff.__version__)
 def command() -> None:
     """Show and measure what JPEG does to images."""
 
 
 @command.command(epilog=CODE_HELP)
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=PathArgument())
+@click.argument("out", metavar="OUT", type=PathArgument())
 @click.option("--quality", type=Finite(1, 100), required=True, metavar="Q", help="1..100, also fractions.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @coding_options(sorted(SAMPLINGS))
@@ -187,13 +181,13 @@ def code(
         raise Wrong(f"{name_of(out)} must end in .png or .jpg: another format might change the pixels again")
     if is_jpeg and arithmetic != "libjpeg":
         raise Wrong(f"{name_of(out)} needs --arithmetic libjpeg: decoders would not show what float arithmetic does")
-    if out.exists() and source.exists() and out.samefile(source):
+    if exists(out) and exists(source) and out.samefile(source):
         raise Wrong(f"{name_of(out)} would replace the input image")
-    if out.exists() and not overwrite:
+    if exists(out) and not overwrite:
         raise Wrong(f"{name_of(out)} exists; --overwrite replaces it")
-    if source.is_dir():
+    if exists(source) and source.is_dir():
         raise Wrong(f"{name_of(source)} is a folder: code takes one image, study all in a folder")
-    Image.MAX_IMAGE_PIXELS = round(max_megapixels * 1e6)
+    limit_pixels(max_megapixels)
     try:
         pixels, note = read_image(source)
     except UnreadableError as error:
@@ -214,10 +208,10 @@ def code(
 
 
 @command.command(epilog=STUDY_HELP)
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PathArgument())
 @click.option("--quality", "qualities", callback=qualities_of, default="5:95:5", show_default=True, metavar="LIST",
               help="75, or FROM:TO:STEP with both ends, or several of these separated by commas.")  # fmt: skip
-@click.option("--out", metavar="DIR", required=True, type=click.Path(path_type=Path),
+@click.option("--out", metavar="DIR", required=True, type=PathArgument(),
               help="Folder for tables, figures, the report, and the rows measured so far.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", default=None,
               help="Number of processes; each needs memory for an image.  [default: CPU cores]")  # fmt: skip
@@ -252,7 +246,7 @@ def study(
     if scheduler is not None and jobs is not None:
         raise click.UsageError("--jobs is for processes here; with --scheduler the cluster's workers do the work.")
     settings = Settings.of(subsampling, arithmetic, *tables)
-    Image.MAX_IMAGE_PIXELS = round(max_megapixels * 1e6)
+    limit_pixels(max_megapixels)
     console = Console(stderr=True)
     # In a thread, because the signal may arrive while the progress bar prints, and printing is not reentrant.
     notice = threading.Thread(
@@ -291,11 +285,6 @@ def study(
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def name_of(path: Path) -> str:
-    """The path as printable text."""
-    return printable(str(path))
-
-
 @contextlib.contextmanager
 def cluster(address: str | None) -> Iterator[Any]:
     """The client of a scheduler, or None without an address."""
@@ -316,15 +305,6 @@ def cluster(address: str | None) -> Iterator[Any]:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield client
-
-
-@contextlib.contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Report errors of the file system, such as a full disk or missing rights, in one line."""
-    try:
-        yield
-    except OSError as error:
-        raise Wrong(f"cannot write {name_of(out)}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

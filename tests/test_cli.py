@@ -117,6 +117,12 @@ def test_code_keeps_grayscale_and_names_conversions(image, tmp_path):
         (["image.png", "out.png", "--quality", "5", "--max-megapixels", "nan"], "nan is not a finite number"),
         (["image.png", "out.png", "--quality", "5", "--max-megapixels", "inf"], "inf is not a finite number"),
         ([".", "out.png", "--quality", "5"], ". is a folder: code takes one image"),
+        (["", "out.png", "--quality", "5"], "Invalid value for 'IN': a path must not be empty"),
+        (["image.png", "", "--quality", "5"], "Invalid value for 'OUT': a path must not be empty"),
+        (["image.png", "out.png", "--quality", "5", "--tables", ""], "'--tables': a path must not be empty"),
+        (["image.png", "x" * 300 + ".png", "--quality", "5"], "File name too long"),
+        (["x" * 300, "out.png", "--quality", "5"], "File name too long"),
+        (["image.png", "out.png", "--quality", "9" * 5000], "inf is not in the range"),
     ],
 )
 def test_code_with_wrong_arguments_writes_nothing(image, monkeypatch, arguments, says):
@@ -128,6 +134,26 @@ def test_code_with_wrong_arguments_writes_nothing(image, monkeypatch, arguments,
     assert says in done.output
     assert sorted(path.name for path in image.parent.iterdir()) == ["image.png", "there.png"]
     assert there.read_bytes() == image.read_bytes()
+
+
+def test_code_of_any_number_of_megapixels(image, tmp_path):
+    for number, status in (("1e-9", 2), ("1e308", 0)):
+        done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", 30, "--max-megapixels", number)
+        assert (done.exit_code, "too large" in done.output) == (status, status == 2)
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_code_without_memory_and_stopped(image, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "round_trip", fail)
+    done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", 30)
+    assert (done.exit_code, done.stderr) == {
+        MemoryError: (2, "Error: this does not fit into memory\n"),
+        KeyboardInterrupt: (130, ""),
+    }[error]
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_code_overwrites_on_request(image, tmp_path):
@@ -204,6 +230,8 @@ def test_study_with_wrong_arguments_writes_nothing(image, tmp_path, monkeypatch)
         (["image.png", "--out", "file"], "cannot write file"),
         (["image.png"], "Missing option '--out'"),
         (["--out", "out"], "Missing argument 'PATH...'"),
+        (["image.png", "--out", ""], "Invalid value for '--out': a path must not be empty"),
+        (["image.png", "", "--out", "out"], "Invalid value for 'PATH...': a path must not be empty"),
         (["image.png", "--out", "out", "--jobs", "0"], "0 is not in the range"),
         (["image.png", "--out", "out", "--max-megapixels", "0.001"], "image.png: too large: "),
     ):
@@ -233,6 +261,32 @@ def test_study_needs_no_torch_and_no_warning(image, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "1 image at 1 quality: out/report.html\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["code", "image.png", "out.png", "--quality", "5", "--overwrite"], ["code", "-h"]]
+)
+def test_an_output_that_takes_nothing(image, arguments):
+    says = "Error: cannot write to the output: No space left on device\n"
+    for output, errors in (("full", None), ("full", "full"), ("closed", None), ("closed", "closed")):
+        redirect = {"full": "/dev/full", "closed": "&-"}
+        shell = f'exec "$@" >{redirect[output]}' + (f" 2>{redirect[errors]}" if errors else "")
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", *RUN, *arguments], cwd=image.parent, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == ((0, "") if output == "closed" else (2, "" if errors else says))
+
+
+def test_a_terminal_without_the_characters_of_a_name(image):
+    image.rename(image.with_name("日本.png"))
+    for name, says in (("日本.png", r"\u65e5\u672c.png at quality 5"), ("本.png", r"\u672c.png: no such file")):
+        done = subprocess.run(
+            [*RUN, "code", name, f"{name}.png", "--quality", "5"], cwd=image.parent, capture_output=True, text=True,
+            timeout=60, env={**os.environ, "PYTHONIOENCODING": "latin-1:strict"},
+        )  # fmt: skip
+        assert says in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_help_has_examples_and_options():

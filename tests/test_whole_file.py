@@ -17,3 +17,9 @@ def test_a_file_is_written_completely_or_not_at_all(tmp_path, monkeypatch):
         write_whole(path, b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_as_long_as_the_file_system_allows(tmp_path):
+    path = tmp_path / ("x" * 255)
+    write_whole(path, b"content")
+    assert path.read_bytes() == b"content"

@@ -124,5 +124,8 @@ def cpus() -> int:
 
 def _default() -> int:
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    most = int(text) if text.isdigit() and int(text) > 0 else MOST
-    return min(cpus(), most, MOST)
+    try:
+        most = int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        most = MOST
+    return min(cpus(), most if most > 0 else MOST, MOST)

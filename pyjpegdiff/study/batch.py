@@ -119,7 +119,7 @@ def study_files(
     """
     settings = Settings.of(subsampling, arithmetic, quantization_table_y, quantization_table_c)
     sorted_qualities = sorted(set(checked_qualities(qualities)))
-    given, out = checked_paths(paths), Path(out)
+    given, out = checked_paths(paths), checked_folder(out)
     if not sorted_qualities or not given:
         raise ValueError(f"{'paths' if sorted_qualities else 'qualities'} must not be empty")
     jobs = checked_jobs(jobs)
@@ -131,10 +131,12 @@ def study_files(
         with batch.stop.listening():
             found = batch.read(list(find(given, [out / name for name in (*OUTPUTS, ROWS)])))
             batch.require_images(found)
-            store.open()
-            found = batch.measure(found)
-            batch.require_images(found)
-            batch.write(found, out)
+            with store.opened():
+                found = batch.measure(found)
+                batch.require_images(found)
+                shown = batch.pictures(found)
+                batch.require_images(found)
+                batch.write(found, shown, out)
     except BrokenProcessPool:
         if batch.stop.requested:
             raise StoppedError("stopped, and a process was ended") from None
@@ -159,7 +161,19 @@ def checked_paths(paths: Any) -> list[Path]:
     for path in given:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"{rule}, got {path!r} among them")
+        if path == "":  # `Path` takes it for the current folder
+            raise ValueError(f"{rule}, got '' among them")
     return [Path(path) for path in given]
+
+
+def checked_folder(out: Any) -> Path:
+    """The folder for the outputs; raises unless it is a path."""
+    if not isinstance(out, str | os.PathLike):
+        raise TypeError(f"out must be a path, got {out!r}")
+    path = os.fsdecode(out)
+    if not path or "\0" in path:
+        raise ValueError(f"out must be a path that a folder can have, got {out!r}")
+    return Path(path)
 
 
 def checked_jobs(jobs: Any) -> int:
@@ -253,14 +267,13 @@ class _Batch:
             image.measurements = [rows[image.digest, quality] for quality in self.qualities]
         return Study(images, found.failures + failures)
 
-    def write(self, found: Study, out: Path) -> None:
+    def write(self, found: Study, shown: dict[str, Pictures], out: Path) -> None:
         """Write all files of the study."""
         from pyjpegdiff.study import plots, report  # imported here: only this step needs Matplotlib and Jinja
 
         curves = {name: image.measurements for name, image in zip(short(found.images), found.images, strict=True)}
         qualities = spread(self.qualities, 5)
         maps = plots.frequency_maps([(i.height * i.width, i.measurements) for i in found.images], qualities)
-        shown = self.pictures(found)
         images = [
             {"name": name, "size": (image.width, image.height), "note": image.note, "measurements": image.measurements,
              "pictures": shown.get(image.name)}
@@ -273,7 +286,10 @@ class _Batch:
             write_whole(out / name, content)
 
     def pictures(self, found: Study) -> dict[str, Pictures]:
-        """The pictures of the images with the lowest PSNR, as many as a report shows."""
+        """The pictures of the images with the lowest PSNR, as many as a report shows.
+
+        A file that has changed or gone since it was measured is left out of the study, as it is before that.
+        """
         middle = self.qualities[(len(self.qualities) - 1) // 2]
         place = self.qualities.index(middle)
         worst = sorted(found.images, key=lambda image: image.measurements[place].psnr)[:SHOWN]
@@ -284,6 +300,8 @@ class _Batch:
                 found.failures.append(result)
             else:
                 shown[task.image.name] = result
+        failed = {failure.name for failure in found.failures}
+        found.images = [image for image in found.images if image.name not in failed]
         return shown
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +15,18 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 GRAYS = ("1", "L", "LA", "La")
+LONGEST = 65500
+"""Pixels of a side, at most: libjpeg stores no longer one."""
+FOREIGN = {
+    "EPS": "is PostScript, a program that would have to be run",
+    "IPTC": "is IPTC, which may contain a file of any other kind",
+}
+"""Formats that Pillow reads by another program, Ghostscript, or that may lead it there."""
+TOO_LARGE = "does not fit into memory"
+MEMORY = 70
+"""Bytes that a study needs per pixel."""
+FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""First characters, also as East Asian keyboards write them, of what a spreadsheet runs."""
 
 
 class UnreadableError(Exception):
@@ -48,10 +61,10 @@ def read_image(path: Path) -> Read:
     Parameters
     ----------
     path : Path
-        Any file that Pillow reads, of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels. The image is turned upright
-        according to its EXIF orientation. Transparent pixels are blended with white. If there are several frames, the
-        first is used. 16 bits are scaled to 8. Palettes, CMYK and other colors are converted to RGB without a color
-        profile. Grayscale stays grayscale.
+        Any file that Pillow itself reads, so no PostScript, of at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels and at
+        most 65500 on a side, as libjpeg allows. The image is turned upright according to its EXIF orientation.
+        Transparent pixels are blended with white. If there are several frames, the first is used. 16 bits are scaled to
+        8. Palettes, CMYK and other colors are converted to RGB without a color profile. Grayscale stays grayscale.
 
     Returns
     -------
@@ -63,17 +76,24 @@ def read_image(path: Path) -> Read:
     UnreadableError
         If the file cannot be read, for any reason.
     """
-    if not path.exists():
-        raise UnreadableError("no such file")
-    if path.is_dir():
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise UnreadableError("is a link to no file" if path.is_symlink() else "no such file") from error
+    except (OSError, ValueError) as error:
+        raise UnreadableError(printable(_system_reason(error) or str(error))) from error
+    if stat.S_ISDIR(kind):
         raise UnreadableError("is a folder, and cannot be listed")
-    if not path.is_file():
+    if not stat.S_ISREG(kind):
         raise UnreadableError("is not a regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as file:
+                _check_header(file)
+                if file.format == "PNG":
+                    _check_sums(path)
                 return _convert(file)
         except UnreadableError:
             raise
@@ -82,7 +102,7 @@ def read_image(path: Path) -> Read:
         except UnidentifiedImageError as error:
             raise UnreadableError("is no image that Pillow can read") from error
         except MemoryError as error:
-            raise UnreadableError("does not fit into memory") from error
+            raise UnreadableError(TOO_LARGE) from error
         except Exception as error:  # decoders raise anything, from struct.error to SyntaxError
             raise UnreadableError(printable(_reason(error, path))) from error
 
@@ -97,10 +117,39 @@ def _too_large(error: Exception) -> str:
     return f"too large: {size:.6g} megapixels; {allowed} {most:.6g}"
 
 
+def _check_header(file: Image.Image) -> None:
+    """Raise for what must not, or cannot, be decoded."""
+    if file.format in FOREIGN:
+        raise UnreadableError(FOREIGN[file.format])
+    width, height = file.size
+    if max(width, height) > LONGEST:
+        raise UnreadableError(f"too large: {width} x {height} pixels; JPEG allows {LONGEST} on a side")
+    if width * height * MEMORY > _memory():
+        raise UnreadableError(TOO_LARGE)
+
+
+def _memory() -> float:
+    """Bytes of this machine's memory, as far as it tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def _check_sums(path: Path) -> None:
+    """Raise unless the check sums of all chunks of a PNG file are right; decoding reads only some of them."""
+    with Image.open(path) as file:
+        file.verify()
+
+
+def _system_reason(error: Exception) -> str | None:
+    return error.strerror if isinstance(error, OSError) else None
+
+
 def _reason(error: Exception, path: Path) -> str:
     """The system's message, or a summary with the decoder's message, which users seldom understand, in parentheses."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if reason := _system_reason(error):
+        return reason
     said = (str(error) or type(error).__name__).replace(repr(str(path)), "it").replace(repr(path), "it")
     return f"{'is cut short' if 'truncated' in said.lower() else 'is damaged or cut short'} ({said})"
 
@@ -143,28 +192,38 @@ def _from_16_bits(samples: NDArray[Any]) -> Pixels:
 def find(paths: Iterable[Path], leave_out: Collection[Path]) -> Iterator[Input]:
     """The files that the paths stand for, each once: a folder stands for all image files in it, at any depth, sorted.
 
-    In a folder, these are skipped: hidden files, files without the suffix of an image, and ``leave_out`` with all that
-    it contains. A folder that cannot be listed is yielded itself, so that reading it fails. No two inputs have the same
-    name.
+    In a folder, these are skipped: hidden files, links to folders, files without the suffix of an image, and
+    ``leave_out`` with all that it contains. A folder that cannot be listed is yielded itself, so that reading it fails.
+    No two inputs have the same name.
     """
     seen: set[Path] = set()
     names: set[str] = set()
     excluded = [real_path(path) for path in leave_out]
     for path in paths:
-        for found in _walk(path) if path.is_dir() else [path]:
+        folder = os.path.isdir(path)  # `Path.is_dir` raises for some paths  # noqa: PTH112
+        for found in _walk(path) if folder else [path]:
             real = real_path(found)
-            if real not in seen and not (path.is_dir() and any(real.is_relative_to(other) for other in excluded)):
+            if real not in seen and not (folder and any(real.is_relative_to(other) for other in excluded)):
                 seen.add(real)
-                name = printable(found.as_posix())
+                name = _name(found)
                 while name in names:  # a line break and the two characters `\n` look the same when printed
                     name += " (another)"
                 names.add(name)
                 yield Input(name, found)
 
 
+def _name(path: Path) -> str:
+    """The path in outputs. A spreadsheet would run a cell that begins as a formula does."""
+    name = printable(path.as_posix())
+    return f"./{name}" if name.startswith(FORMULAS) else name
+
+
 def real_path(path: Path) -> Path:
     """One path for all spellings of it. It also works for circular links, where `Path.resolve` may raise."""
-    return Path(os.path.realpath(path))
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # there is no such path, because it has a null character
+        return path
 
 
 def _walk(folder: Path) -> Iterator[Path]:

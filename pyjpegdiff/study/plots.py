@@ -74,15 +74,15 @@ def one_by_one(curves: Curves) -> bool:
 def curve(ax: Axes, measure: str, curves: Curves, theme: Theme) -> None:
     """A measure over bits per pixel, one line per image; for many images the median is emphasized."""
     few = one_by_one(curves)
-    for place, (name, measurements) in enumerate(curves.items()):
+    for place, measurements in enumerate(curves.values()):
         x, y = (_finite([getattr(m, key) for m in measurements]) for key in ("bits_per_pixel", measure))
         style: dict[str, Any] = {"color": "0.55", "alpha": 0.6, "lw": 1}
         if few:
             style = {"color": COLORS[place], "marker": "o", "ms": 3}
-        ax.plot(x, y, label=name.replace("$", r"\$"), **style)
+        ax.plot(x, y, **style)
     if not few:
         x, y = (_median(curves, key) for key in ("bits_per_pixel", measure))
-        ax.plot(x, y, color=COLORS[2], marker="o", ms=4, lw=2, label="median")
+        ax.plot(x, y, color=COLORS[2], marker="o", ms=4, lw=2)
     if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
         ax.annotate("no finite value", (0.5, 0.5), xycoords="axes fraction", ha="center", color=theme.ink)
     _scale_bits(ax)
@@ -124,12 +124,17 @@ def rate_distortion(curves: Curves) -> Figure:
     figure = Figure(figsize=(15, 5.2), facecolor=LIGHT.paper, layout="constrained")
     for ax, measure in zip(figure.subplots(1, len(CURVES)), CURVES, strict=True):
         curve(ax, measure, curves, LIGHT)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    # Names are handed to the legend, not to the lines: Matplotlib hides lines whose name begins with an underscore.
+    handles, labels = figure.axes[0].lines, list(curves)
     if not one_by_one(curves):
-        handles, labels = handles[-2:], [f"each of {len(curves)} images", labels[-1]]
+        handles, labels = handles[-2:], [f"each of {len(curves)} images", "median"]
     labels = [label if len(label) <= LABEL else f"...{label[3 - LABEL :]}" for label in labels]
     columns = max(1, min(len(handles), 130 // max(12, max(len(label) for label in labels))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, labelcolor=LIGHT.ink)
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False, labelcolor=LIGHT.ink
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 

@@ -1,6 +1,8 @@
 """The codec settings that all rows of a study share, and quantization tables read from files."""
 
+import io
 import json
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
 
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
 """The ones that Pillow can write: a study counts the bytes of Pillow's file."""
 ARITHMETICS = ("libjpeg", "float")
+
+MOST = 16 << 20
+"""Bytes read of a file with tables: more than precedes the tables in any JPEG file."""
 
 Entries = tuple[tuple[int, ...], ...]
 
@@ -104,25 +109,34 @@ def read_tables(path: Path) -> Tables:
     OSError, ValueError
         If the file cannot be read, or is none of these.
     """
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(MOST)  # some files have no end
     if content.startswith(b"\xff\xd8"):
-        return _jpeg_tables(path)
+        return _jpeg_tables(content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError("is neither a JPEG file nor text") from error
-    return _json_tables(text) if text.lstrip().startswith(("{", "[")) else _text_tables(text)
+    try:
+        return _json_tables(text) if text.lstrip().startswith(("{", "[")) else _text_tables(text)
+    except TypeError as error:  # of `entries`
+        raise ValueError(str(error)) from error
 
 
-def _jpeg_tables(path: Path) -> Tables:
-    with Image.open(path) as file:
-        if not isinstance(file, JpegImagePlugin.JpegImageFile):
-            raise ValueError("is not a JPEG file that Pillow can read")
-        found = [file.quantization[component[3]] for component in file.layer]
+def _jpeg_tables(content: bytes) -> Tables:
+    try:
+        # Of the headers alone, so the image may be of any size.
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as file:
+            components, tables = [component[3] for component in file.layer], file.quantization
+    except Exception as error:  # damaged headers make it raise anything
+        raise ValueError("is not a JPEG file that Pillow can read") from error
+    if missing := set(components) - tables.keys():
+        raise ValueError(f"has no quantization table of number {min(missing)}, which its components refer to")
+    found = [tables[number] for number in components]
     if len(found) not in (1, 3) or (len(found) == 3 and found[1] != found[2]):
         raise ValueError("has other components than luma and chroma, or chroma tables that differ")
-    tables = [entries("its table", np.reshape(table, (8, 8))) for table in found[:2]]
-    return Tables(tables[0], tables[1] if len(tables) > 1 else None)
+    luma, *chroma = [entries("its table", np.reshape(table, (8, 8))) for table in found[:2]]
+    return Tables(luma, chroma[0] if chroma else None)
 
 
 def _json_tables(text: str) -> Tables:
@@ -130,6 +144,8 @@ def _json_tables(text: str) -> Tables:
         found = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise ValueError("must hold tables of eight rows of eight numbers") from error
     if not isinstance(found, dict) or not found or not found.keys() <= {"luma", "chroma"}:
         raise ValueError('must be a JSON object with "luma", "chroma" or both, and nothing else')
     try:
@@ -142,10 +158,12 @@ def _json_tables(text: str) -> Tables:
 
 def _text_tables(text: str) -> Tables:
     words = " ".join(line.partition("#")[0] for line in text.splitlines()).replace(",", " ").split()
-    try:
-        numbers = [int(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"must hold whole numbers: {error}") from error
+    numbers = []
+    for word in words:
+        try:
+            numbers.append(int(word))
+        except ValueError as error:
+            raise ValueError(f"must hold whole numbers, got {reprlib.repr(word)}") from error
     if len(numbers) not in (64, 128):
         raise ValueError(f"must hold 64 numbers, or 128 for luma and chroma, got {len(numbers)}")
     first, last = np.reshape(numbers[:64], (8, 8)), np.reshape(numbers[-64:], (8, 8))

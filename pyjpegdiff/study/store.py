@@ -4,8 +4,7 @@ import contextlib
 import functools
 import hashlib
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,15 +14,17 @@ import numpy as np
 
 import pyjpegdiff
 from pyjpegdiff.study.files import real_path
+from pyjpegdiff.study.lock import LockedError, locked
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
-from pyjpegdiff.whole_file import write_whole
+from pyjpegdiff.whole_file import PARTIAL, write_whole
 
 PLAN = "study.json"
 ROWS = "rows"
 TABLES = ("error_energy", "sensitivity_y", "sensitivity_c")
-ABANDONED = 3600
-"""Seconds after which no running process can still be writing a partial file."""
+LOCK = ".lock"
+SIGNED = len('["", ') + 64
+"""Where a row begins in its file, after the check sum."""
 
 
 class StudyError(Exception):
@@ -49,6 +50,7 @@ class Store:
         self._folder = folder
         self._rows = folder / ROWS / key
         self._plan: dict[str, Any] = {}
+        self._replaces: Sequence[str] = ()
 
     def plan(self, paths: Sequence[Path], qualities: Sequence[int], outputs: Sequence[str], overwrite: bool) -> None:
         """Set what the study is to measure.
@@ -60,45 +62,69 @@ class Store:
         """
         plan = {**self._made_by, "qualities": list(qualities), "paths": [str(real_path(path)) for path in paths]}
         self._plan = json.loads(json.dumps(plan))  # lists instead of tuples, to compare equal to what is read back
-        if not overwrite:
-            self._require_free_folder(self._plan, outputs)
+        self._replaces = () if overwrite else outputs
+        self._require_free_folder()
 
-    def open(self) -> None:
-        """Start this study in the folder, or continue it."""
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Start this study in the folder, or continue it; nobody else does until the end.
+
+        Raises
+        ------
+        StudyError
+            If a study is at work in the folder, or if the folder has become occupied since `plan`.
+        """
         self._rows.mkdir(parents=True, exist_ok=True)
-        write_whole(self._folder / PLAN, json.dumps(self._plan, indent=1).encode())
-        for partial in self._rows.glob(".*.partial"):
-            with contextlib.suppress(OSError):
-                if time.time() - partial.stat().st_mtime > ABANDONED:
-                    partial.unlink()
+        try:
+            with locked(self._rows.parent / LOCK):
+                self._require_free_folder()
+                write_whole(self._folder / PLAN, json.dumps(self._plan, indent=1).encode())
+                for partial in (*self._folder.glob(PARTIAL.format("*")), *self._rows.glob(PARTIAL.format("*"))):
+                    with contextlib.suppress(OSError):
+                        partial.unlink()  # of a process that was killed
+                yield
+        except LockedError:
+            raise StudyError(f"another study is at work in {self._folder}") from None
 
-    def _require_free_folder(self, plan: dict[str, Any], outputs: Sequence[str]) -> None:
+    def _require_free_folder(self) -> None:
+        if not self._replaces:
+            return
         try:
             existing = json.loads((self._folder / PLAN).read_bytes())
         except FileNotFoundError:
-            taken = [name for name in outputs if (self._folder / name).exists()]
+            taken = [name for name in self._replaces if (self._folder / name).exists()]
             if taken:
                 files = ", ".join(taken)
                 raise OccupiedError(f"{self._folder} has files that a study would replace: {files}") from None
             return
-        except ValueError:
+        except (ValueError, RecursionError, IsADirectoryError):
             raise OccupiedError(f"{self._folder / PLAN} is not the file of a study") from None
-        differs = [name for name, value in flat(plan).items() if flat(existing).get(name) != value]
+        differs = [name for name, value in flat(self._plan).items() if flat(existing).get(name) != value]
         if differs:
             raise OccupiedError(f"{self._folder} holds a study that differs in {', '.join(differs)}")
 
     def load(self, digest: str, quality: int) -> Measurement | None:
-        """A row, if it has been measured."""
+        """A row, if it has been measured and is as it was saved; whatever else is there is measured again."""
         try:
-            row = json.loads(self._path(digest, quality).read_bytes())
-            return Measurement(**{**row, **{name: np.array(row[name]).reshape(8, 8) for name in TABLES}})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):  # a row damaged by a crash is measured again
+            found = self._path(digest, quality).read_bytes()
+        except OSError:
             return None
+        content = found[SIGNED:-1]
+        if found != self._signed(digest, quality, content):
+            return None
+        row = json.loads(content)
+        return Measurement(**{**row, **{name: np.array(row[name]) for name in TABLES}})
 
     def save(self, digest: str, row: Measurement) -> None:
         """Save a row."""
         tables = {name: getattr(row, name).tolist() for name in TABLES}
-        write_whole(self._path(digest, row.quality), json.dumps({**vars(row), **tables}).encode())
+        content = json.dumps({**vars(row), **tables}).encode()
+        write_whole(self._path(digest, row.quality), self._signed(digest, row.quality, content))
+
+    def _signed(self, digest: str, quality: int, content: bytes) -> bytes:
+        """A row after its check sum, which holds for this image, quality and settings alone, in JSON."""
+        checked = f"{self._rows.name} {digest} {quality} ".encode() + content
+        return b'["%s", %s]' % (hashlib.sha256(checked).hexdigest().encode(), content)
 
     def _path(self, digest: str, quality: int) -> Path:
         return self._rows / f"{digest}-{quality:03}.json"

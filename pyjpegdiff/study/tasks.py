@@ -2,14 +2,17 @@
 
 import functools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from pyjpegdiff.study.files import Input, Pixels, UnreadableError, read_image
+from pyjpegdiff.study.files import TOO_LARGE, Input, Pixels, UnreadableError, read_image
 from pyjpegdiff.study.measurement import Measurement, measure
 from pyjpegdiff.study.pictures import Pictures, picture
 from pyjpegdiff.study.settings import Settings
+
+Result = TypeVar("Result")
 
 
 class Failure(NamedTuple):
@@ -63,10 +66,13 @@ def inspect(found: Input) -> StudiedImage | Failure:
     try:
         with READING:
             read = read_image(found.path)
+        digest = read.digest
     except UnreadableError as error:
         return Failure(found.name, str(error))
+    except MemoryError:
+        return Failure(found.name, TOO_LARGE)
     height, width = read.pixels.shape[:2]
-    return StudiedImage(found.name, found.path, height, width, read.pixels.ndim == 2, read.note, read.digest)
+    return StudiedImage(found.name, found.path, height, width, read.pixels.ndim == 2, read.note, digest)
 
 
 @functools.lru_cache(maxsize=1)  # the qualities of an image are measured one after the other
@@ -80,23 +86,20 @@ def pixels_of(path: Path, digest: str) -> Pixels:
 
 def measure_row(row: Row) -> Measurement | Failure:
     """Measure an image at one quality."""
-    try:
-        with READING:
-            pixels = pixels_of(row.image.path, row.image.digest)
-        return measure(pixels, row.quality, row.settings)
-    except UnreadableError as error:
-        return Failure(row.image.name, str(error))
-    except MemoryError:
-        return Failure(row.image.name, "does not fit into memory")
+    return _with_pixels(row.image, lambda pixels: measure(pixels, row.quality, row.settings))
 
 
 def picture_of(show: Show) -> Pictures | Failure:
     """Cut the pictures of an image."""
+    return _with_pixels(show.image, lambda pixels: picture(pixels, show.qualities, show.worst_quality, show.settings))
+
+
+def _with_pixels(image: StudiedImage, work: Callable[[Pixels], Result]) -> Result | Failure:
     try:
         with READING:
-            pixels = pixels_of(show.image.path, show.image.digest)
-        return picture(pixels, show.qualities, show.worst_quality, show.settings)
+            pixels = pixels_of(image.path, image.digest)
+        return work(pixels)
     except UnreadableError as error:
-        return Failure(show.image.name, str(error))
+        return Failure(image.name, str(error))
     except MemoryError:
-        return Failure(show.image.name, "does not fit into memory")
+        return Failure(image.name, TOO_LARGE)

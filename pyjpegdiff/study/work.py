@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,10 +14,14 @@ from typing import TypeVar
 
 from PIL import Image
 
+from pyjpegdiff.study.store import StudyError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
+MOST_ON_WINDOWS = 61
+"""Processes that one can wait for there."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -67,13 +72,17 @@ def run(
                 return
             yield task, function(task)
         return
+    jobs = processes(jobs)
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # fork would copy locks that threads hold
     pool = ProcessPoolExecutor(jobs, context, _initialize, (Image.MAX_IMAGE_PIXELS,))
 
     def submit(task: Task) -> Future[Result]:
-        with _inherited_state():
-            return pool.submit(function, task)
+        try:
+            with _inherited_state():
+                return pool.submit(function, task)
+        except OSError as error:
+            raise StudyError(f"no process can be started: {error.strerror or error}; try fewer jobs") from error
 
     try:
         yield from window(submit, tasks, lambda: jobs + 1, stop)
@@ -83,6 +92,11 @@ def run(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def processes(jobs: int) -> int:
+    """How many processes may serve so many jobs."""
+    return min(jobs, MOST_ON_WINDOWS) if sys.platform == "win32" else jobs
 
 
 def window(

@@ -145,7 +145,10 @@ def test_counts_of_a_wrong_type(wrong):
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 16])
-@pytest.mark.parametrize(("variable", "limit"), [("1", 1), ("2,4", 2), ("8", 8), ("", 99), ("x", 99), ("0", 99)])
+@pytest.mark.parametrize(
+    ("variable", "limit"),
+    [("1", 1), ("2,4", 2), ("8", 8), ("", 99), ("x", 99), ("0", 99), ("-1", 99), ("²", 99), ("9" * 5000, 99)],
+)
 def test_by_default_as_many_as_cpus_and_environment_allow(monkeypatch, cpus, variable, limit):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cpus)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", variable)

@@ -1,5 +1,6 @@
 """Complete studies of files of all kinds."""
 
+import contextlib
 import csv
 import os
 import shutil
@@ -164,6 +165,51 @@ def test_an_image_that_changes_during_the_study_is_left_out(folder):
     assert found.failures == [("in/b.png", "changed during the study"), ("in/c.png", "no such file")]
 
 
+@pytest.mark.parametrize("change", [lambda path: save(path, RGB[:, ::-1]), lambda path: path.unlink()])
+def test_an_image_that_changes_before_it_is_drawn_is_left_out(folder, change):
+    for name in "ab":
+        save(folder / f"{name}.png", np.roll(RGB, ord(name), 0))
+
+    def progress(phase, done, total):
+        if (phase, done) == ("drawing", 0):
+            change(folder / "a.png")  # the other one was read last, and is still in memory
+
+    found = study_files(["in"], [50], "out", progress=progress)
+    assert [image.name for image in found.images] == ["in/b.png"]
+    assert [failure.name for failure in found.failures] == ["in/a.png"]
+    assert [row["image"] for row in written(Path("out"))] == ["in/b.png"]
+
+
+def test_paths_that_the_system_refuses_are_left_out(folder):
+    save(folder / "a.png")
+    found = study_files(["x" * 300, "in/a.png", "null\0.png"], [50], "out")
+    assert [image.name for image in found.images] == ["in/a.png"]
+    assert [failure.name for failure in found.failures] == ["x" * 300, r"null\x00.png"]
+
+
+def test_names_with_an_underscore_and_formulas_are_in_all_outputs(folder):
+    for name in ("_DSC0001.JPG", "_MG_2.jpg", "=1+1.png", "a $x_1$.png"):
+        save(folder / name, np.roll(RGB, len(name), 0))
+    with contextlib.chdir(folder):
+        study_files(["."], [50, 90], "out")
+    names = ["./=1+1.png", "_DSC0001.JPG", "_MG_2.jpg", "a $x_1$.png"]
+    assert [row["image"] for row in written(folder / "out")[::2]] == names
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert all(name.removeprefix("./") in page for name in names)
+
+
+def test_another_study_at_work_in_the_folder(folder):
+    save(folder / "a.png")
+
+    def progress(phase, done, total):
+        if (phase, done) == ("measuring", 0):
+            with pytest.raises(StudyError, match="another study is at work in out"):
+                study_files(["in"], [60], "out", overwrite=True)
+
+    study_files(["in"], [50], "out", progress=progress)
+    assert [row["quality"] for row in written(Path("out"))] == ["50"]
+
+
 def test_too_little_memory_leaves_out_only_that_image(folder, monkeypatch):
     save(folder / "a.png")
     save(folder / "copy.png")
@@ -214,7 +260,7 @@ def test_circular_links_and_links_to_the_same_file(folder):
     (folder / "dangling.png").symlink_to("absent.png")
     found = study_files(["in"], [50], "out")
     assert [image.name for image in found.images] == ["in/a.png"]
-    assert found.failures == [("in/dangling.png", "no such file")]
+    assert found.failures == [("in/dangling.png", "is a link to no file")]
 
 
 def test_the_report_of_many_images_shows_the_worst(folder, monkeypatch):
@@ -259,6 +305,10 @@ def test_a_stopped_study_is_continued(folder):
         ({"paths": "photos"}, TypeError, r"paths must be several paths, such as \['photos'\], got 'photos'"),
         ({"paths": Path("photos")}, TypeError, "paths must be several paths.*Path.*photos"),
         ({"paths": None}, TypeError, "paths must be several paths.*None"),
+        ({"paths": ["a.png", ""]}, ValueError, "paths must be several paths.*got '' among them"),
+        ({"out": ""}, ValueError, "out must be a path that a folder can have, got ''"),
+        ({"out": "a\0b"}, ValueError, "out must be a path that a folder can have"),
+        ({"out": 5}, TypeError, "out must be a path, got 5"),
         ({"paths": ["a.png", 5]}, TypeError, "paths must be several paths.*got 5 among them"),
         ({"qualities": []}, ValueError, "qualities must not be empty"),
         ({"qualities": [101]}, ValueError, "qualities.*101"),

@@ -1,11 +1,13 @@
 """Every unusual kind of image is read as documented, or refused with the reason."""
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from pyjpegdiff.study.files import Input, UnreadableError, find, printable, read_image
 
@@ -155,6 +157,108 @@ def test_unreadable_files(tmp_path):
         read_image(path)
 
 
+def test_paths_that_the_system_refuses(tmp_path, monkeypatch):
+    with pytest.raises(UnreadableError, match=r"^File name too long$"):
+        read_image(tmp_path / ("x" * 300))
+    with pytest.raises(UnreadableError, match=r"^embedded null (byte|character)"):
+        read_image(tmp_path / "a\0b")
+    real = os.stat
+
+    def refuse(path, *args, **options):
+        if os.fspath(path).endswith("secret.png"):  # permissions have no effect for root
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(UnreadableError, match=r"^Permission denied$"):
+        read_image(tmp_path / "secret.png")
+    names = [found.name for found in find([tmp_path / "secret.png", tmp_path / ("x" * 300), Path("a\0b")], [])]
+    assert [name.rpartition("/")[2] for name in names] == ["secret.png", "x" * 300, r"a\x00b"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_to_nothing_and_to_themselves(tmp_path):
+    (tmp_path / "dangling.png").symlink_to("absent.png")
+    with pytest.raises(UnreadableError, match=r"^is a link to no file$"):
+        read_image(tmp_path / "dangling.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    with pytest.raises(UnreadableError, match=r"^Too many levels of symbolic links$"):
+        read_image(tmp_path / "loop.png")
+
+
+def test_every_byte_of_a_png_file_counts(path):
+    """Without check sums, a changed sample would be measured as if it were the image's."""
+    Image.fromarray(RGB).save(path, compress_level=0)
+    content = path.read_bytes()
+    for place in range(len(content) - 12):  # the last chunk is empty
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(UnreadableError, match=r"^is (no image|damaged|cut short)"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("size", [(65_501, 1), (1, 65_501)])
+def test_sides_that_jpeg_does_not_store(path, size):
+    Image.new("L", size).save(path)
+    with pytest.raises(UnreadableError) as caught:
+        read_image(path)
+    assert str(caught.value) == f"too large: {size[0]} x {size[1]} pixels; JPEG allows 65500 on a side"
+    Image.new("L", (65_500, 1)).save(path)
+    assert read_image(path).pixels.shape == (1, 65_500)
+
+
+def test_a_header_of_more_pixels_than_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 18, "SC_PAGE_SIZE": 1 << 12}.get)
+    path = tmp_path / "giant.jpg"
+    Image.fromarray(RGB).save(path)
+    content = bytearray(path.read_bytes())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = (65_000).to_bytes(2) * 2
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match=r"^does not fit into memory$"):
+        read_image(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a script of the shell")
+@pytest.mark.parametrize("name", ["drawing.eps", "drawing.ps", "claims.png", "wrapped.iim"])
+def test_no_file_starts_ghostscript(tmp_path, monkeypatch, name):
+    programs, started = tmp_path / "bin", tmp_path / "started"
+    programs.mkdir()
+    (programs / "gs").write_text(f"#!/bin/sh\ntouch {started}\n")
+    (programs / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # it looks for the program again
+    path = tmp_path / name
+    Image.fromarray(RGB).save(path, "EPS")
+    says = "is PostScript, a program that would have to be run"
+    if name == "wrapped.iim":
+        path.write_bytes(iptc(path.read_bytes()))
+        says = "is IPTC, which may contain a file of any other kind"
+    with pytest.raises(UnreadableError, match=f"^{says}$"):
+        read_image(path)
+    assert not started.exists()
+    if name == "wrapped.iim":  # this would have been the way
+        with contextlib.suppress(OSError), Image.open(path) as file:
+            file.load()
+        assert started.exists()
+
+
+def iptc(content):
+    """A file of IPTC's newsphoto format whose image data are another file."""
+
+    def field(record, number, value):
+        return bytes([0x1C, record, number]) + len(value).to_bytes(2) + value
+
+    # Width, height, one layer, and "JPEG", which Pillow takes for any format.
+    header = [
+        field(3, 20, (20).to_bytes(2)),
+        field(3, 30, (12).to_bytes(2)),
+        field(3, 60, b"\1\0"),
+        field(3, 120, b"\5"),
+    ]
+    return b"".join([*header, field(8, 10, content)])
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "tif", "bmp"])
 def test_truncated_anywhere(tmp_path, suffix):
     """Decoders may overlook only a cut within the last bytes of the file."""
@@ -218,6 +322,17 @@ def test_names_with_invalid_or_control_characters(tmp_path):
     names = [found.name.rpartition("/")[2] for found in find([tmp_path], [])]
     assert sorted(names) == sorted(["café.png", r"\udcff.png", r"a\x1b[31m\n.png"])
     assert printable("日本 <&>") == "日本 <&>"
+
+
+def test_no_name_is_a_formula(tmp_path, monkeypatch):
+    """The first character is what a spreadsheet looks at; the name is still the path."""
+    monkeypatch.chdir(tmp_path)
+    names = ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\uff1d1.png", "plain=.png"]
+    for name in names:
+        Path(name).touch()
+    found = {one.path.name: one.name for one in find([Path()], [])}
+    assert found == {name: name if name == "plain=.png" else f"./{name}" for name in names}
+    assert all(Path(name).exists() for name in found.values())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")

@@ -43,6 +43,13 @@ def test_rate_and_distortion(curves):
             assert svg == plots.curve_svg(measure, curves, theme)
 
 
+def test_a_legend_names_every_image_as_it_is():
+    names = ["_DSC0001.JPG", "_MG_2.jpg", "$x_1$", "$", r"a\$b", "^_{", "日本"]
+    (legend,) = plots.rate_distortion(dict.fromkeys(names, NOISE)).legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    plots.figure_png(plots.rate_distortion({"_": NOISE}))
+
+
 def test_lines_are_the_measurements_and_their_median():
     figure = plots.rate_distortion({str(number): NOISE if number % 3 else TINY for number in range(15)})
     *_, median = figure.axes[0].lines

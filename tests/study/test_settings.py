@@ -1,6 +1,7 @@
 """Quantization tables read from files, and their order in a JPEG file."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from pyjpegdiff.study.measurement import jpeg_file
 from pyjpegdiff.study.settings import Settings, Tables, read_tables
-from pyjpegdiff.tables import LUMINANCE, ZIGZAG
+from pyjpegdiff.tables import CHROMINANCE, LUMINANCE, ZIGZAG
 from tests.photos import pillow_file
 
 LUMA, CHROMA = np.random.default_rng(0).integers(1, 256, (2, 8, 8))
@@ -90,7 +91,15 @@ def test_from_a_jpeg_file(tmp_path):
         (b'{"luma": [[1, 2], [3]]}', "eight rows of eight"),
         (b'{"luma": [[1, 2]]}', r'"luma" must have shape \(8, 8\), got \(1, 2\)'),
         (b'{"luma": 5, "y": 6}', "and nothing else"),
-        (b"\xff\xd8\xff", "cannot identify|not a JPEG"),
+        (b"\xff\xd8\xff", "not a JPEG file that Pillow can read"),
+        (b"[" * 200_000, "eight rows of eight"),
+        (b'{"luma":' * 200_000, "eight rows of eight"),
+        (b'{"luma": %s}' % (b"1" * 5000), "eight rows of eight"),
+        (b'{"luma": [%s]}' % b",".join([b"[9e9,NaN,1,1,1,1,1,1]"] * 8), "whole numbers in 1..255, got 9"),
+        (b'{"luma": [%s]}' % b",".join([b"[%s]" % b",".join([b"9" * 400] * 8)] * 8), '"luma" must hold numbers'),
+        (b'{"luma": "text"}', "must have shape"),
+        (b"1" * 5000, r"must hold whole numbers, got '1+\.\.\.1+'$"),
+        (b"%s " % (b"9" * 400) * 64, "must hold numbers"),
     ],
 )
 def test_message_about_a_wrong_table(tmp_path, content, says):
@@ -98,6 +107,27 @@ def test_message_about_a_wrong_table(tmp_path, content, says):
     path.write_bytes(content)
     with pytest.raises((ValueError, OSError), match=says):
         read_tables(path)
+
+
+def test_a_jpeg_file_without_the_tables_it_refers_to(tmp_path):
+    path = tmp_path / "camera.jpg"
+    file = pillow_file(IMAGE, 50)
+    path.write_bytes(file.replace(b"\xff\xdb", b"\xff\xfe"))  # a comment in place of each
+    with pytest.raises(ValueError, match=r"^has no quantization table of number 0"):
+        read_tables(path)
+
+
+def test_the_tables_of_a_jpeg_file_of_any_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    path = tmp_path / "camera.jpg"
+    path.write_bytes(pillow_file(IMAGE, 50))
+    same(read_tables(path), LUMINANCE, CHROMINANCE)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without an end")
+def test_a_file_without_an_end():
+    with pytest.raises(ValueError, match="must hold whole numbers"):
+        read_tables(Path("/dev/zero"))
 
 
 def test_cmyk_jpeg_has_no_table_of_luma(tmp_path):

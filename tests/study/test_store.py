@@ -1,7 +1,11 @@
 """Damaged rows are measured again, and different studies are not mixed."""
 
+import contextlib
+import hashlib
+import json
 import math
-import os
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
-from pyjpegdiff.study.store import OccupiedError, Store
+from pyjpegdiff.study.store import OccupiedError, Store, StudyError
 
 ROW = Measurement(50, math.inf, math.nan, 30.1, 123, 0.1, *np.random.default_rng(0).normal(size=(3, 8, 8)))
 
@@ -17,7 +21,8 @@ ROW = Measurement(50, math.inf, math.nan, 30.1, 123, 0.1, *np.random.default_rng
 def opened(folder, settings=None, qualities=(50,), paths=(), overwrite=False):
     store = Store(folder, settings or Settings())
     store.plan(paths, qualities, ["report.html"], overwrite)
-    store.open()
+    with store.opened():
+        pass
     return store
 
 
@@ -43,9 +48,27 @@ def test_damaged_rows_are_not_loaded(tmp_path):
     store.save("abc", ROW)
     (path,) = tmp_path.glob("rows/*/*.json")
     content = path.read_bytes()
-    for damaged in (b"", content[:100], b"[]", b"{}", content.replace(b"psnr_b", b"psnr_c")):
+    sums = [hashlib.sha256(row).hexdigest().encode() for row in (b"{}", b"[" * 100_000)]
+    for damaged in (
+        b"", content[:100], b"[]", b"{}", b"[" * 100_000, b"\xff" * 100, b'["%s", {}]' % sums[0],
+        b'["%s", %s]' % (sums[1], b"[" * 100_000), content.replace(b"psnr_b", b"psnr_c"),
+        content.replace(b"30.1", b"30.2"), content.replace(b"30.1", b'"a"'), content.replace(b"30.1", b"9" * 5000),
+    ):  # fmt: skip
         path.write_bytes(damaged)
         assert store.load("abc", 50) is None
+    path.write_bytes(content)
+    assert store.load("abc", 50) is not None
+    path.rename(path.with_name("abd-050.json"))
+    assert store.load("abd", 50) is None  # the row of another image
+    path.mkdir()
+    assert store.load("abc", 50) is None
+
+
+def test_a_row_is_json(tmp_path):
+    opened(tmp_path).save("abc", ROW)
+    (path,) = tmp_path.glob("rows/*/*.json")
+    check_sum, row = json.loads(path.read_bytes())
+    assert (len(check_sum), row["psnr_b"]) == (64, ROW.psnr_b)
 
 
 def test_another_study_is_replaced_only_with_overwrite(tmp_path):
@@ -78,18 +101,70 @@ def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path):
 
 
 def test_a_file_that_is_not_a_plan(tmp_path):
-    for content in ("{", "[]", "5"):
-        (tmp_path / "study.json").write_text(content)
+    plan = tmp_path / "study.json"
+    for content in (
+        b"{",
+        b"[]",
+        b"5",
+        b"[" * 100_000,
+        b"\xff",
+        b'{"settings": 5, "versions": [], "paths": {}}',
+        b"9" * 5000,
+    ):
+        plan.write_bytes(content)
         with pytest.raises(OccupiedError, match="study"):
             opened(tmp_path)
+        opened(tmp_path, overwrite=True)
+    plan.unlink()
+    plan.mkdir()
+    with pytest.raises(OccupiedError, match="is not the file of a study"):
+        opened(tmp_path)
 
 
-def test_old_partial_files_are_removed_and_new_ones_are_not(tmp_path):
+def test_partial_files_of_a_killed_process_are_removed(tmp_path):
     opened(tmp_path).save("abc", ROW)
     (path,) = tmp_path.glob("rows/*/*.json")
-    old, new = (path.with_name(f".x.{number}.partial") for number in (1, 2))
-    old.touch()
-    new.touch()
-    os.utime(old, (1, 1))
+    partial = [folder / ".pyjpegdiff-1-2.partial" for folder in (tmp_path, path.parent)]
+    others = tmp_path / ".download.partial"
+    for one in (*partial, others):
+        one.touch()
     opened(tmp_path)
-    assert (old.exists(), new.exists(), path.exists()) == (False, True, True)
+    assert [one.exists() for one in partial] == [False, False]
+    assert others.exists()
+    assert path.exists()
+
+
+def test_two_studies_at_once(tmp_path):
+    """Both found the folder free, and only one begins."""
+    one, other = Store(tmp_path, Settings()), Store(tmp_path, Settings("4:4:4"))
+    one.plan([], [50], ["report.html"], overwrite=False)
+    other.plan([], [50], ["report.html"], overwrite=False)
+    with one.opened():
+        with pytest.raises(StudyError, match="another study is at work in"), other.opened():
+            pass
+        found = []
+        thread = threading.Thread(target=lambda: found.append(begins(Store(tmp_path, Settings()))))
+        thread.start()
+        thread.join()
+        assert found == [False]
+    with pytest.raises(OccupiedError, match="differs in setting subsampling"), other.opened():
+        pass
+    assert begins(one)
+
+
+def begins(store):
+    store.plan([], [50], ["report.html"], overwrite=True)
+    with contextlib.suppress(StudyError), store.opened():
+        return True
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="patches what POSIX has")
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert begins(Store(tmp_path, Settings()))

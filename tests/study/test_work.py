@@ -2,13 +2,16 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from pyjpegdiff.study.work import THREADS, Stop, run
+from pyjpegdiff.study.store import StudyError
+from pyjpegdiff.study.work import THREADS, Stop, processes, run
 
 
 def square(number):
@@ -72,6 +75,24 @@ def test_stop_between_tasks(jobs, tmp_path):
         stop.requested = True
     assert 1 <= len(done) <= 2 + jobs
     assert sorted(tmp_path.iterdir()) == sorted(done)  # every task that started was yielded
+
+
+def test_more_jobs_than_windows_can_wait_for(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert [processes(jobs) for jobs in (1, 61, 62, 10**30)] == [1, 61, 61, 61]
+    with ProcessPoolExecutor(processes(100)), pytest.raises(ValueError, match="61"):
+        ProcessPoolExecutor(62)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert processes(62) == 62
+
+
+def test_where_no_process_can_be_started(monkeypatch):
+    def refuse(*_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", refuse)
+    with pytest.raises(StudyError, match="no process can be started: Resource temporarily unavailable; try fewer jobs"):
+        list(run(square, range(3), 2, Stop()))
 
 
 def test_signals_do_not_stop_the_other_processes():
