@@ -8,7 +8,7 @@ KERNELS := pyjpegdiff/kernels/_cpu.$(if $(filter Darwin,$(shell uname)),dylib,so
 KERNEL_SOURCES := CMakeLists.txt $(wildcard pyjpegdiff/kernels/*/*.[ch]pp)
 CONFIGURE := $(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
 
-.PHONY: demo test thorough lint lint-workflows format docs bench bench-fidelity bench-gpu kernels try-kernels sanitize neon clean
+.PHONY: demo test thorough fuzz lint lint-workflows format docs bench bench-fidelity bench-gpu kernels try-kernels sanitize neon clean
 
 demo: .venv/demo.stamp try-kernels ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -18,6 +18,9 @@ test: .venv/test.stamp try-kernels ## Run every test on two processes
 
 thorough: .venv/test.stamp try-kernels ## Run the long comparisons with libjpeg-turbo, too
 	PYJPEGDIFF_THOROUGH=1 $(BIN)/python -m pytest -n 2 tests/test_pillow.py tests/test_files.py
+
+fuzz: .venv/test.stamp try-kernels ## Run the command line on N generated folders, or on that of one SEED again
+	$(BIN)/python -m tests.fuzz_study $(N) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/test.stamp ## Lint, check the format and the types
 	$(BIN)/ruff check .

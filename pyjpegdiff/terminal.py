@@ -82,7 +82,7 @@ def name_of(path: Path) -> str:
 
 def limit_pixels(megapixels: float) -> None:
     """Have Pillow refuse larger images."""
-    Image.MAX_IMAGE_PIXELS = round(min(megapixels * 1e6, sys.maxsize))
+    Image.MAX_IMAGE_PIXELS = max(1, round(min(megapixels * 1e6, sys.maxsize)))
 
 
 def exists(path: Path) -> bool:
