@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyjpegdiff.study.files import Input, find
-from pyjpegdiff.study.measurement import Measurement, checked_qualities, frequency_rows, rows
+from pyjpegdiff.study.measurement import Measurement, checked_qualities, frequency_rows, rows, spread
 from pyjpegdiff.study.pictures import Pictures
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.store import ROWS, Store, StudyError
@@ -22,7 +22,8 @@ from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, me
 from pyjpegdiff.study.work import Stop, run
 from pyjpegdiff.whole_file import write_whole
 
-OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png", "report.html")
+OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png",
+           "rate-distortion-dark.png", "heat-maps-dark.png", "report.html")  # fmt: skip
 SHOWN = 24
 """The most images that a report shows: each takes about a quarter of a megabyte."""
 
@@ -81,9 +82,10 @@ def study_files(
         Whole numbers in 1..100.
     out : path
         Folder for ``measurements.csv`` (one row per image and quality), ``frequencies.csv`` (one row per image, quality
-        and frequency), ``rate-distortion.png``, ``heat-maps.png`` and ``report.html``. Each file is written completely
-        or not at all. Each row is saved there as soon as it is measured: if a study was stopped, the same call
-        continues it.
+        and frequency), the figures ``rate-distortion.png`` and ``heat-maps.png``, each with a variant that ends in
+        ``-dark.png``, and ``report.html``. Each file is written completely or not at all. Each row is saved there as
+        soon as it is measured: if a study was stopped, the same call continues it. While one study works in a folder,
+        no other can.
     subsampling, arithmetic, quantization_table_y, quantization_table_c
         As in `pyjpegdiff.study.study`.
     jobs : int
@@ -111,8 +113,8 @@ def study_files(
     TypeError, ValueError
         The message names the argument, its value and the allowed values.
     StudyError
-        If ``out`` holds another study or other files of those names, if no image can be read, if a process died, or if
-        the cluster cannot go on.
+        If ``out`` holds another study or other files of those names, if another one is at work there, if no image can
+        be read, if a process died or cannot be started, or if the cluster cannot go on.
         If the user stopped the study, its subclass `StoppedError`.
     OSError
         If ``out`` cannot be written.
@@ -273,14 +275,20 @@ class _Batch:
 
         curves = {name: image.measurements for name, image in zip(short(found.images), found.images, strict=True)}
         qualities = spread(self.qualities, 5)
-        maps = plots.frequency_maps([(i.height * i.width, i.measurements) for i in found.images], qualities)
+        maps = plots.frequency_maps(
+            [(i.height * i.width, i.measurements) for i in found.images], qualities, self.settings
+        )
         images = [
             {"name": name, "size": (image.width, image.height), "note": image.note, "measurements": image.measurements,
              "pictures": shown.get(image.name)}
             for name, image in zip(curves, found.images, strict=True)
         ]  # fmt: skip
         page = report.report(images, curves, maps, qualities, found.failures, self.settings)
-        figures = plots.rate_distortion(curves), plots.heat_maps(maps, qualities)
+        figures = [
+            figure
+            for theme in (plots.LIGHT, plots.DARK)
+            for figure in (plots.rate_distortion(curves, theme), plots.heat_maps(maps, qualities, theme))
+        ]
         contents = [table(found.rows()), table(found.frequency_rows()), *map(plots.figure_png, figures), page]
         for name, content in zip(OUTPUTS, contents, strict=True):
             write_whole(out / name, content)
@@ -303,12 +311,6 @@ class _Batch:
         failed = {failure.name for failure in found.failures}
         found.images = [image for image in found.images if image.name not in failed]
         return shown
-
-
-def spread(values: Sequence[int], count: int) -> list[int]:
-    """Some of the values, from first to last, as evenly spaced as possible."""
-    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
-    return [values[place] for place in places]
 
 
 def short(images: Sequence[StudiedImage]) -> list[str]:

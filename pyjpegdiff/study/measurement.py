@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from pyjpegdiff import Coefficients, diff_jpeg_coding_vjp, jpeg_decode, jpeg_enc
 from pyjpegdiff.study.measures import Pixels, Table, blocking_effect, decibels, frequency_energy, similarity
 from pyjpegdiff.study.settings import Settings
 
+T = TypeVar("T")
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -205,6 +206,12 @@ def checked_qualities(qualities: Any) -> list[int]:
         if isinstance(quality, bool) or quality not in range(1, 101):
             raise ValueError(f"qualities must be whole numbers in 1..100, got {quality!r}")
     return [int(quality) for quality in given]
+
+
+def spread(values: Sequence[T], count: int) -> list[T]:
+    """Some of the values, from first to last, as evenly spaced as possible."""
+    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    return [values[place] for place in places]
 
 
 def rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,7 +11,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import pyjpegdiff
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.pictures import WorstBlock
-from pyjpegdiff.study.plots import COLORS, CURVES, DARK, LIGHT, Curves, FrequencyMap, curve_svg, hexadecimal, one_by_one
+from pyjpegdiff.study.plots import (
+    CURVES,
+    DARK,
+    LIGHT,
+    Curves,
+    FrequencyMap,
+    curve_svg,
+    hexadecimal,
+    legend,
+    summary,
+    tiny,
+)
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
@@ -30,12 +42,14 @@ def report(
     """
     page = _environment().get_template("report.html.jinja").render(
         images=images,
-        shown=[image for image in images if image["pictures"]],
+        shown=sorted(filter(itemgetter("pictures"), images), key=lambda image: at_worst(image).psnr),
+        summary=summary(curves),
+        tiny=sum(map(tiny, curves.values())),
         figures=[
             {"label": label, "light": curve_svg(measure, curves, LIGHT), "dark": curve_svg(measure, curves, DARK)}
             for measure, label in CURVES.items()
         ],
-        legend=list(zip(curves, COLORS, strict=False)) if one_by_one(curves) else [("median", COLORS[2])],
+        legend=legend(curves),
         maps=[(shown, shown.colors(), scale_colors(shown)) for shown in maps],
         map_qualities=map_qualities,
         failures=failures,
@@ -92,6 +106,11 @@ def outline(found: WorstBlock) -> str:
         "height": block.height / around.height,
     }
     return ";".join(f"{side}:{share:.2%}" for side, share in sides.items())
+
+
+def at_worst(image: dict[str, Any]) -> Measurement:
+    """The measurement of a shown image at the quality of its worst blocks."""
+    return at(image["measurements"], image["pictures"].worst_quality)
 
 
 def at(measurements: Sequence[Measurement], quality: int) -> Measurement:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import JpegImagePlugin
 
+from pyjpegdiff.numpy_namespace import xp
+from pyjpegdiff.stages.quantization import scale
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
@@ -54,6 +56,12 @@ class Settings:
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The tables of luma and chroma as arrays."""
         return np.array(self.luma, np.float32), np.array(self.chroma, np.float32)
+
+    def clamped(self, quality: int) -> tuple[int, int]:
+        """How many entries of luma and of chroma would have steps above 255, and have a step of 255."""
+        percent = np.asarray(scale(xp, np.array(quality, np.float32), "cubic", True)[0])
+        luma, chroma = [int(np.count_nonzero((table * percent + 50) // 100 > 255)) for table in self.tables()]
+        return luma, chroma
 
     def codec_options(self, gray: bool) -> dict[str, Any]:
         """Keyword arguments of `pyjpegdiff.diff_jpeg_coding`, for RGB images with channels last or for grayscale."""

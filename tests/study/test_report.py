@@ -40,7 +40,7 @@ class Page(HTMLParser):
 def page_of(image, name, failures=(), pictures=True):
     measurements = study(image, (10, 90))
     curves = {name: measurements}
-    maps = plots.frequency_maps([(image[..., 0].size, measurements)], [10, 90])
+    maps = plots.frequency_maps([(image[..., 0].size, measurements)], [10, 90], Settings())
     shown = picture(image, [10, 90], 90, Settings()) if pictures else None
     images = [{"name": name, "size": image.shape[1::-1], "note": "a note <b>", "measurements": measurements,
                "pictures": shown}]  # fmt: skip
@@ -73,6 +73,30 @@ def test_page_of_a_tiny_image_and_of_one_without_error():
     for image in (np.zeros((1, 1, 3), np.uint8), np.full((20, 20, 3), 128, np.uint8)):
         text, _ = page_of(image, "image")
         assert "∞" in Page(text).text
+
+
+def test_summary_comes_first():
+    text, measurements = page_of(np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8), "image")
+    summary = Page(text).text.partition("Rate and distortion")[0]
+    for row in measurements:
+        assert f"{row.psnr:.2f}" in summary
+        assert f"{row.ssim:.4f}" in summary
+        assert f"{row.bits_per_pixel:.3f}" in summary
+    assert "36 steps clamped to 255" in Page(text).text
+
+
+def test_worst_images_come_first():
+    rng, images, curves = np.random.default_rng(0), [], {}
+    for strength in (20, 60, 10, 40):
+        pixels = (128 + rng.normal(0, 1, (24, 24)) * strength).clip(0, 255).astype(np.uint8)
+        name, measurements = f"image {strength}", study(pixels, (10, 90))
+        curves[name] = measurements
+        images.append({"name": name, "size": (24, 24), "note": "", "measurements": measurements,
+                       "pictures": picture(pixels, [10, 90], 10, Settings())})  # fmt: skip
+    maps = plots.frequency_maps([(576, found) for found in curves.values()], [10, 90], Settings())
+    text = report(images, curves, maps, [10, 90], (), Settings()).decode()
+    assert re.findall(r"<h3>image (\d+)</h3>", text) == ["60", "40", "20", "10"]
+    assert "Sorted by PSNR at quality 10, the lowest first." in text
 
 
 def test_images_that_are_not_shown_are_counted():
