@@ -126,7 +126,7 @@ Examples:
   pyjpegdiff code photo.png coded.jpg --quality 50 --tables camera.jpg
   pyjpegdiff code scan.tif coded.png --quality 75 --subsampling 4:4:4
 {TABLES_HELP}
-Exits with 0 if OUT was written, otherwise with 2.
+Exits with 0 if OUT was written and reported, 130 after Ctrl-C, otherwise with 2.
 """
 
 STUDY_HELP = f"""
@@ -142,6 +142,10 @@ Ctrl-C stops after the rows that have been started; the same command continues f
 
 Images are turned upright according to EXIF. Transparent pixels are blended with white. 16 bits are scaled to 8. Of
 several frames, the first is used. Palettes and CMYK are converted to RGB. Notes name the images that were converted.
+PostScript is left out, because reading it would run a program. So is an image with a side of more than 65500 pixels,
+and a file that changes while the study runs.
+
+Names that begin with =, +, - or @ are written with ./ before them: a spreadsheet would take them for formulas.
 
 \b
 Exits with 0 if every file was measured, 1 if some files were left out (the
@@ -235,11 +239,12 @@ def study(
     """Measure what JPEG does to images, and write a report.
 
     PATH is an image or a folder. A folder stands for all files in it, at any depth, that have the suffix of an image.
-    Hidden files and the files that a study writes into DIR are left out.
+    Hidden files, links to folders, and the files that a study writes into DIR are left out. In one DIR, one study can
+    work at a time.
 
     The study writes to DIR: report.html, which opens in any browser; measurements.csv with PSNR, SSIM, PSNR-B, bytes
     and bits per pixel, one row per image and quality; frequencies.csv with the error at each DCT frequency and the
-    sensitivity to each table entry; and two figures.
+    sensitivity to each table entry; and two figures, each in a light and a dark variant.
     """
     from pyjpegdiff.study.batch import StoppedError, study_files
 

@@ -77,7 +77,7 @@ def study_files(
     ----------
     paths : iterable of path
         Image files and folders. A folder stands for all files in it, at any depth, that have the suffix of an image.
-        Hidden files and the files that a study writes into ``out`` are left out.
+        Hidden files, links to folders, and the files that a study writes into ``out`` are left out.
     qualities : iterable of int
         Whole numbers in 1..100.
     out : path
@@ -106,7 +106,8 @@ def study_files(
     -------
     Study
         ``images`` in the order of ``paths``, each with its measurements, and ``failures``: the files that cannot be
-        read, each with the reason.
+        read or changed meanwhile, each with the reason. A name that begins as a formula of a spreadsheet does, with
+        ``=``, ``+``, ``-`` or ``@``, has ``./`` before it.
 
     Raises
     ------
