@@ -285,7 +285,8 @@ def main(count: int, seed: int | None, jobs: int) -> None:
     first = int(time.time()) * 1000 if seed is None else seed
     click.echo(f"seeds {first} to {first + count - 1}")
     found: Counter[str] = Counter()
-    with ProcessPoolExecutor(jobs) as pool:
+    pool = ProcessPoolExecutor(jobs)
+    try:
         seeds = {pool.submit(case, number): number for number in range(first, first + count)}
         for future in as_completed(seeds):
             result, *why = future.result().splitlines()
@@ -294,7 +295,9 @@ def main(count: int, seed: int | None, jobs: int) -> None:
                 click.echo(f"{found.total()} cases")
             if why:
                 click.echo("\n".join((f"seed {seeds[future]}", *why)))
-    click.echo("\n".join(f"{number:6} {result}" for result, number in sorted(found.items())))
+    finally:  # after Ctrl-C, too
+        click.echo("\n".join(f"{number:6} {result}" for result, number in sorted(found.items())))
+        pool.shutdown(cancel_futures=True)
     sys.exit(bool(found["failed"]))
 
 
