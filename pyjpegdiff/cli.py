@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import pyjpegdiff
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.backends.threads import cpus
-from pyjpegdiff.files import LARGEST_SIZE, write_jpeg
+from pyjpegdiff.files import write_jpeg
 from pyjpegdiff.study.files import UnreadableError, printable, read_image
 from pyjpegdiff.study.measurement import compressed
 from pyjpegdiff.study.measures import psnr
@@ -197,8 +197,6 @@ def code(
     except UnreadableError as error:
         raise Wrong(f"{name_of(source)}: {error}") from error
     settings = Settings.of(subsampling, arithmetic, *tables, tuple(SAMPLINGS))
-    if is_jpeg and max(pixels.shape) > LARGEST_SIZE:
-        raise Wrong(f"{name_of(source)} is longer than {LARGEST_SIZE} pixels, which is the most in a JPEG file")
     coefficients, result = compressed(pixels, quality, settings)
     size = ""
     with writing(out):

@@ -195,7 +195,7 @@ def check_tables(out: Path, said: str) -> None:
 def code(dice: random.Random) -> str:
     """Compress one file."""
     files = list(map(str, Path("in").rglob("*")))
-    out = mostly(dice, ("out.png",), ("", "no/out.png", "in", "x" * 300 + ".png", f"{'y' * 250}.png"))
+    out = mostly(dice, ("out.png", "out.jpg"), ("", "no/out.png", "in", "x" * 300 + ".png", f"{'y' * 250}.png"))
     quality = mostly(dice, ("50", "1", "100", "72.5"), ("nan", "1e400", "0", "-3", "", "9" * 5000))
     status, _ = invoke(
         "code", mostly(dice, files, ("absent", "", "in", "x" * 300)), out, "--quality", quality, *options_of(dice)

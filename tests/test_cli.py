@@ -147,7 +147,7 @@ def test_code_without_memory_and_stopped(image, tmp_path, monkeypatch, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(cli, "round_trip", fail)
+    monkeypatch.setattr(cli, "compressed", fail)
     done = pyjpegdiff("code", image, tmp_path / "out.png", "--quality", 30)
     assert (done.exit_code, done.stderr) == {
         MemoryError: (2, "Error: this does not fit into memory\n"),

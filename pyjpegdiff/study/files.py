@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from pyjpegdiff.files import LARGEST_SIZE
+
 Pixels = NDArray[np.uint8]
 GRAYS = ("1", "L", "LA", "La")
-LONGEST = 65500
-"""Pixels of a side, at most: libjpeg stores no longer one."""
 FOREIGN = {
     "EPS": "is PostScript, a program that would have to be run",
     "IPTC": "is IPTC, which may contain a file of any other kind",
@@ -122,8 +122,8 @@ def _check_header(file: Image.Image) -> None:
     if file.format in FOREIGN:
         raise UnreadableError(FOREIGN[file.format])
     width, height = file.size
-    if max(width, height) > LONGEST:
-        raise UnreadableError(f"too large: {width} x {height} pixels; JPEG allows {LONGEST} on a side")
+    if max(width, height) > LARGEST_SIZE:
+        raise UnreadableError(f"too large: {width} x {height} pixels; JPEG allows {LARGEST_SIZE} on a side")
     if width * height * MEMORY > _memory():
         raise UnreadableError(TOO_LARGE)
 
