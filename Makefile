@@ -8,7 +8,7 @@ KERNELS := pyjpegdiff/kernels/_cpu.$(if $(filter Darwin,$(shell uname)),dylib,so
 KERNEL_SOURCES := CMakeLists.txt $(wildcard pyjpegdiff/kernels/*/*.[ch]pp)
 CONFIGURE := $(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
 
-.PHONY: demo test thorough fuzz lint lint-workflows format docs bench bench-fidelity bench-gpu kernels try-kernels sanitize neon clean
+.PHONY: demo test thorough fuzz lint lint-workflows format docs bench bench-fidelity bench-gpu evaluation kernels try-kernels sanitize neon clean
 
 demo: .venv/demo.stamp try-kernels ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -45,6 +45,9 @@ bench-fidelity: .venv/bench.stamp try-kernels ## Measure how near each codec com
 
 bench-gpu: .venv/bench.stamp try-kernels ## Measure on a GPU, beside a mere copy; CuPy is installed by hand, for the CUDA there is
 	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH)
+
+evaluation: .venv/evaluation.stamp try-kernels ## Compare gradients with the slopes of the real codec, into evaluation/results
+	$(BIN)/python -m evaluation.slopes
 
 kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing compiler is no error
 	@$(if $(COMPILER),test -s $(KERNELS),rm -f $(KERNELS); echo "No kernels were built, for want of a C++ compiler: NumPy does their work.")
@@ -108,4 +111,8 @@ build/node_modules:
 
 .venv/bench.stamp: .venv/test.stamp
 	$(INSTALL) --editable '.[bench]'
+	touch $@
+
+.venv/evaluation.stamp: .venv/python.stamp pyproject.toml
+	$(INSTALL) --editable '.[evaluation]'
 	touch $@

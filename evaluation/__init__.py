@@ -1,0 +1,1 @@
+"""How good gradients are, measured against the real codec. Each module writes a JSON file into ``results``."""
