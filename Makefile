@@ -48,6 +48,7 @@ bench-gpu: .venv/bench.stamp try-kernels ## Measure on a GPU, beside a mere copy
 
 evaluation: .venv/evaluation.stamp try-kernels ## Compare gradients with the slopes of the real codec, into evaluation/results
 	$(BIN)/python -m evaluation.slopes
+	$(BIN)/python -m evaluation.losses
 
 kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing compiler is no error
 	@$(if $(COMPILER),test -s $(KERNELS),rm -f $(KERNELS); echo "No kernels were built, for want of a C++ compiler: NumPy does their work.")

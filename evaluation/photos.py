@@ -21,16 +21,21 @@ GRID_OFFSET = 4
 """Foolbox has decoded JPEG files: a crop that begins inside a block does not share their grid."""
 
 
-def load(name: str) -> NDArray[np.uint8]:
-    """A photo (H, W, 3): the middle of a large one, 216x216 of those of ImageNet."""
+def path_of(name: str) -> Path:
+    """The file of a photo."""
     package = "skimage" if name in SCIKIT_IMAGE else "foolbox"
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(f"the photo {name} is in the package {package}, which is not installed")
     (path,) = (Path(found.origin).parent / "data").glob(f"{name}.*")
-    with Image.open(path) as file:
+    return path
+
+
+def load(name: str) -> NDArray[np.uint8]:
+    """A photo (H, W, 3): the middle of a large one, 216x216 of those of ImageNet."""
+    with Image.open(path_of(name)) as file:
         photo = np.asarray(file.convert("RGB"))
-    if package == "foolbox":
+    if name in FOOLBOX:
         return np.ascontiguousarray(photo[GRID_OFFSET:220, GRID_OFFSET:220])
     top, left = (max(0, (length - SIDE) // 2) for length in photo.shape[:2])
     return np.ascontiguousarray(photo[top : top + SIDE, left : left + SIDE])

