@@ -33,6 +33,7 @@ def crops(name: str) -> Iterator[Image.Image]:
     """Nine crops 224x224 of a large photo at three sizes, three of one of ImageNet at two."""
     with Image.open(path_of(name)) as file:
         photo = file.convert("RGB")
+    plan: tuple[tuple[int, tuple[tuple[float, float], ...]], ...]
     if name in SCIKIT_IMAGE:
         ends, corners = ((0.0, 0.0), (1.0, 1.0)), ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
         plan = ((256, ends), (300, ends), (400, corners))
@@ -131,7 +132,7 @@ def main() -> None:
     x = torch.tensor(np.stack([np.asarray(crop) for crop in in_turn])).permute(0, 3, 1, 2).float()
     classify = network()
     with torch.no_grad():
-        labels = torch.cat([classify(part).argmax(1) for part in x.split(BATCH)])
+        labels = torch.cat([classify(part).argmax(1) for part in torch.split(x, BATCH)])
     path = Path("build/evaluation") / f"attack-{options.half}-{len(x)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     known = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
@@ -141,7 +142,7 @@ def main() -> None:
             if (name, quality) in done or not importlib.util.find_spec(module):
                 continue
             start, losses = time.perf_counter(), []
-            for part, its_labels in zip(x.split(BATCH), labels.split(BATCH), strict=True):
+            for part, its_labels in zip(torch.split(x, BATCH), torch.split(labels, BATCH), strict=True):
                 result = through_files(attacked(classify, codec, part, its_labels, quality), quality)
                 with torch.no_grad():
                     losses += cross_entropy(classify(result), its_labels, reduction="none").tolist()
