@@ -69,9 +69,12 @@ def read(path: Path | None) -> Pixels:
 def round_trip(photo: Pixels, quality: int) -> RoundTrip:
     """Compress and decompress a photo as Pillow does, and compute the gradients of the error."""
     original = photo.astype(np.float32)
-    result, vjp = diff_jpeg_coding_vjp(original, quality, ste=True, wrt=WRT, channel_axis=-1)
-    cotangents = vjp(2 * (result - original) / original.size)
-    gradients: dict[str, Numbers] = {name: getattr(cotangents, name) for name in WRT}
+    gradients: dict[str, Numbers] = {}
+    # Both give the same result. By the cubic, gradients of quality and tables may point the wrong way.
+    for rounding, wrt in (("cubic", WRT[:1]), ("identity", WRT[1:])):
+        result, vjp = diff_jpeg_coding_vjp(original, quality, ste=True, rounding=rounding, wrt=wrt, channel_axis=-1)
+        cotangents = vjp(2 * (result - original) / original.size)
+        gradients |= {name: getattr(cotangents, name) for name in wrt}
     gradients["image_rgb"] = np.linalg.norm(gradients["image_rgb"], axis=-1)
 
     file = io.BytesIO()
@@ -171,7 +174,8 @@ def draw(photo: Pixels, results: list[RoundTrip]) -> Figure:
     legend(axes[2, 0], "error", "magnitude in pixel values\n(mean over R, G, B)", scales[0], extend="max")
     legend(axes[3, 0], "gradient: image", "of the mean squared error\n(norm over R, G, B)", scales[1], extend="both")
     ticks = 10.0 ** math.floor(math.log10(step)) * np.array([-1, 0, 1])
-    legend(axes[4, 0], "gradient: luma table", "of the mean squared error\n(8 x 8 steps)", scales[2], ticks=ticks)
+    text = "of the mean squared error\n(8 x 8 steps); red: a larger\nstep makes the error larger"
+    legend(axes[4, 0], "gradient: luma table", text, scales[2], ticks=ticks)
     return figure
 
 
