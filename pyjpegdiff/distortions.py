@@ -1,0 +1,106 @@
+"""Distances between an image and what JPEG made of it, each with its gradient, as `pyjpegdiff.learning` takes them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+WINDOW = 7
+"""Side of the window of SSIM."""
+
+
+def squared_error(image: Floats, decoded: Floats) -> tuple[float, Floats]:
+    """The mean squared error.
+
+    Parameters
+    ----------
+    image, decoded : array, shape (H, W) or (H, W, channels)
+        Pixel values 0..255.
+
+    Returns
+    -------
+    error : float
+    gradient : array
+        With respect to ``decoded``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> error, gradient = squared_error(np.zeros((2, 2)), np.ones((2, 2)))
+    >>> error, gradient.tolist()
+    (1.0, [[0.5, 0.5], [0.5, 0.5]])
+    """
+    difference = decoded - image
+    return float(np.mean(difference * difference)), 2 / difference.size * difference
+
+
+def dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Floats]:
+    r"""One minus SSIM, the mean over channels, with a window of 7x7 equal weights.
+
+    Parameters
+    ----------
+    image, decoded : array, shape (H, W) or (H, W, channels)
+        Pixel values 0..255; at least 7 rows and columns.
+
+    Returns
+    -------
+    dissimilarity : float
+    gradient : array
+        With respect to ``decoded``.
+
+    Raises
+    ------
+    ValueError
+        Where the window does not fit.
+
+    Notes
+    -----
+    With means :math:`\mu`, variances :math:`\sigma^2` and covariance :math:`\sigma_{xy}` within the window, unbiased,
+
+    .. math:: \mathrm{SSIM} = \frac{(2 \mu_x \mu_y + C_1)(2 \sigma_{xy} + C_2)}
+        {(\mu_x^2 + \mu_y^2 + C_1)(\sigma_x^2 + \sigma_y^2 + C_2)},
+
+    :math:`C_1 = 2.55^2` and :math:`C_2 = 7.65^2`. Source: Wang et al., *Image Quality Assessment: From Error Visibility
+    to Structural Similarity*, IEEE Transactions on Image Processing 13 (4), 2004. Values are those of scikit-image's
+    ``structural_similarity``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.random.default_rng(0).uniform(0, 255, (16, 16))
+    >>> round(dissimilarity(image, image)[0], 12)
+    0.0
+    """
+    if min(image.shape[:2]) < WINDOW:
+        raise ValueError(f"image must have at least {WINDOW} rows and columns for SSIM, got {image.shape[:2]}")
+    x, y = image, decoded
+    unbiased = WINDOW**2 / (WINDOW**2 - 1)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_x, mean_y = _means(x), _means(y)
+    variance_x = unbiased * (_means(x * x) - mean_x * mean_x)
+    variance_y = unbiased * (_means(y * y) - mean_y * mean_y)
+    covariance = unbiased * (_means(x * y) - mean_x * mean_y)
+    luminance, structure = 2 * mean_x * mean_y + c1, 2 * covariance + c2
+    luminances, structures = mean_x * mean_x + mean_y * mean_y + c1, variance_x + variance_y + c2
+    ssim = luminance * structure / (luminances * structures)
+
+    of_variance, of_covariance = -ssim / structures, 2 * ssim / structure
+    of_mean = 2 * ssim * (mean_x / luminance - mean_y / luminances)
+    of_mean -= unbiased * (2 * mean_y * of_variance + mean_x * of_covariance)
+    gradient = _means_vjp(of_mean) + unbiased * (2 * y * _means_vjp(of_variance) + x * _means_vjp(of_covariance))
+    return float(1 - ssim.mean()), -gradient / ssim.size
+
+
+def _means(values: Floats) -> Floats:
+    """Means of all windows that fit, by running sums along both axes."""
+    for axis in (0, 1):
+        first = np.moveaxis(values, axis, 0)
+        sums = np.concatenate([np.zeros_like(first[:1]), np.cumsum(first, 0)])
+        values = np.moveaxis(sums[WINDOW:] - sums[:-WINDOW], 0, axis)
+    return values / WINDOW**2
+
+
+def _means_vjp(cotangent: Floats) -> Floats:
+    """The adjoint of `_means`: the same sums over a border of zeros."""
+    border = WINDOW - 1
+    return _means(np.pad(cotangent, [(border, border)] * 2 + [(0, 0)] * (cotangent.ndim - 2)))
