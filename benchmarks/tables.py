@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.tables`` learns tables for each photo from the middles of all others. They are compared on the
 whole photo with published tables: the Bjontegaard delta rate with respect to Annex K at qualities 20 to 95, of real
-files in 4:2:0 with optimized Huffman tables. Whatever is computed stays in build/tables; a second run goes on from there.
+files in 4:2:0 with optimized Huffman tables. What is computed stays in build/tables; a second run goes on from there.
 """
 
 import json
