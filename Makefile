@@ -8,7 +8,7 @@ KERNELS := pyjpegdiff/kernels/_cpu.$(if $(filter Darwin,$(shell uname)),dylib,so
 KERNEL_SOURCES := CMakeLists.txt $(wildcard pyjpegdiff/kernels/*/*.[ch]pp)
 CONFIGURE := $(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
 
-.PHONY: demo test thorough fuzz lint lint-workflows format docs bench bench-fidelity bench-gpu evaluation kernels try-kernels sanitize neon clean
+.PHONY: demo test thorough fuzz lint lint-workflows format docs bench bench-fidelity bench-gpu evaluation tables kernels try-kernels sanitize neon clean
 
 demo: .venv/demo.stamp try-kernels ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -49,6 +49,9 @@ bench-gpu: .venv/bench.stamp try-kernels ## Measure on a GPU, beside a mere copy
 evaluation: .venv/evaluation.stamp try-kernels ## Compare gradients with the slopes of the real codec, into evaluation/results
 	$(BIN)/python -m evaluation.slopes
 	$(BIN)/python -m evaluation.losses
+
+tables: .venv/tables.stamp try-kernels ## Learn the tables that are shipped, and judge them on photos not seen; goes on where it was stopped
+	$(BIN)/python -m benchmarks.tables
 
 kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing compiler is no error
 	@$(if $(COMPILER),test -s $(KERNELS),rm -f $(KERNELS); echo "No kernels were built, for want of a C++ compiler: NumPy does their work.")
@@ -108,6 +111,10 @@ build/node_modules:
 
 .venv/docs.stamp: .venv/python.stamp pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[docs]'
+	touch $@
+
+.venv/tables.stamp: .venv/python.stamp pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[tables]'
 	touch $@
 
 .venv/bench.stamp: .venv/test.stamp

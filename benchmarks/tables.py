@@ -20,7 +20,7 @@ from pyjpegdiff import tables as shipped
 from pyjpegdiff.distortions import dissimilarity, squared_error
 from pyjpegdiff.learning import Distortion, LearnedTables, learn_tables
 from pyjpegdiff.study.curves import MEASURES, Point, point, saving, steps_at
-from pyjpegdiff.study.store import write_whole
+from pyjpegdiff.whole_file import write_whole
 
 FOLDER = Path("build/tables")
 QUALITIES = (20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95)

@@ -1,8 +1,7 @@
-"""The command line: one image through JPEG, and the distortion study."""
+"""The command line: one image through JPEG, the distortion study, and learning tables."""
 
 import contextlib
 import logging
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,6 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import pyjpegdiff
 from pyjpegdiff.arguments import SAMPLINGS
@@ -24,26 +22,27 @@ from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import png
 from pyjpegdiff.study.settings import ARITHMETICS, SUBSAMPLINGS, Settings, Tables, read_tables
 from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError
-from pyjpegdiff.terminal import STOPPED, PathArgument, Program, Wrong, exists, limit_pixels, name_of, writing
+from pyjpegdiff.tables_command import tables
+from pyjpegdiff.terminal import (
+    MEGAPIXELS,
+    STOPPED,
+    Finite,
+    PathArgument,
+    Program,
+    Wrong,
+    bar,
+    exists,
+    limit_pixels,
+    name_of,
+    writing,
+)
 from pyjpegdiff.whole_file import write_whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SOME_LEFT_OUT = 1
-MEGAPIXELS = 89
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 CONNECTING = 10
 """Seconds to wait for a scheduler."""
-
-
-class Finite(click.FloatRange):
-    """Finite numbers in a range. `click.FloatRange` accepts ``nan``, because no comparison with it is true."""
-
-    def convert(self, value: Any, option: click.Parameter | None, context: click.Context | None) -> Any:
-        """The number; fails unless it is finite."""
-        number = super().convert(value, option, context)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", option, context)
-        return number
 
 
 def qualities_of(context: click.Context, option: click.Parameter, value: str) -> list[int]:
@@ -115,6 +114,7 @@ TOP_HELP = """
 Examples:
   pyjpegdiff code photo.png coded.png --quality 30
   pyjpegdiff study photos/ --quality 5:95:5 --out study
+  pyjpegdiff tables photos/ --quality 75 --out tables.json
 
 `pyjpegdiff COMMAND --help` says more about each.
 """
@@ -157,6 +157,9 @@ output names them), 2 if nothing could be measured or written, 130 if stopped.
 @click.version_option(pyjpegdiff.__version__)
 def command() -> None:
     """Show and measure what JPEG does to images."""
+
+
+command.add_command(tables)
 
 
 @command.command(epilog=CODE_HELP)
@@ -308,18 +311,3 @@ def cluster(address: str | None) -> Iterator[Any]:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield client
-
-
-@contextlib.contextmanager
-def bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar; hidden if the output is not a terminal."""
-    columns = TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
-        tasks: dict[str, Any] = {}
-
-        def progress(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = shown.add_task(phase, total=total)
-            shown.update(tasks[phase], completed=done)
-
-        yield progress

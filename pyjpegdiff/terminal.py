@@ -2,18 +2,22 @@
 
 import contextlib
 import io
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pyjpegdiff.study.files import TOO_LARGE, printable
 
 WRONG, STOPPED = 2, 130
+MEGAPIXELS = 89
 
 
 class Wrong(click.ClickException):
@@ -75,6 +79,17 @@ class PathArgument(click.Path):
         return super().convert(value, option, context)
 
 
+class Finite(click.FloatRange):
+    """Finite numbers in a range. `click.FloatRange` accepts ``nan``, because no comparison with it is true."""
+
+    def convert(self, value: Any, option: click.Parameter | None, context: click.Context | None) -> Any:
+        """The number; fails unless it is finite."""
+        number = super().convert(value, option, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", option, context)
+        return number
+
+
 def name_of(path: Path) -> str:
     """The path as printable text."""
     return printable(str(path))
@@ -97,3 +112,18 @@ def writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Wrong(f"cannot write {name_of(out)}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar; hidden if the output is not a terminal."""
+    columns = TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+        tasks: dict[str, Any] = {}
+
+        def progress(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = shown.add_task(phase, total=total)
+            shown.update(tasks[phase], completed=done)
+
+        yield progress

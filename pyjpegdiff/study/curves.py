@@ -2,8 +2,8 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,29 +60,43 @@ def saving(before: Sequence[Point], after: Sequence[Point], measure: str) -> Sav
     --------
     >>> before = [Point(100, 30.0, 0.8), Point(200, 35.0, 0.9), Point(400, 40.0, 0.95)]
     >>> after = [point._replace(size=point.size // 2) for point in before]
-    >>> saving(before, after, "psnr")
-    Saving(rate=-0.5, covered=1.0)
+    >>> round(saving(before, after, "psnr").rate, 6)
+    -0.5
     """
-    (first, low, high), (second, lowest, highest) = (_curve(points, measure) for points in (before, after))
+    first, second = _curve(before, measure), _curve(after, measure)
+    (low, *_, high), (lowest, *_, highest) = first.x, second.x
     start, stop = max(low, lowest), min(high, highest)
     if start >= stop:
         return Saving(math.nan, 0.0)
-    change = (second(start, stop) - first(start, stop)) / (stop - start)
-    return Saving(math.expm1(change), (stop - start) / (high - low))
+    change = (second.integrate(start, stop) - first.integrate(start, stop)) / (stop - start)
+    return Saving(math.expm1(change), float((stop - start) / (high - low)))
 
 
-def _curve(points: Sequence[Point], measure: str) -> tuple[Callable[[float, float], float], float, float]:
-    """The integral of the logarithm of the size between two qualities; the range of quality."""
+def size_at(points: Sequence[Point], like: Point, measure: str) -> float:
+    """The size that a curve has at the quality of another file, in bytes; NaN where it does not reach that.
+
+    Examples
+    --------
+    >>> size_at([Point(100, 30.0, 0.8), Point(400, 40.0, 0.95)], Point(300, 35.0, 0.9), "psnr")
+    200.0
+    """
+    return round(float(np.exp(_curve(points, measure)(_quality(like, measure)))), 6)
+
+
+def _quality(point: Point, measure: str) -> float:
+    value = float(getattr(point, measure))
+    return value if measure == "psnr" else -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
+def _curve(points: Sequence[Point], measure: str) -> Any:
+    """The logarithm of the size over the quality, which are finite."""
     from scipy.interpolate import PchipInterpolator
 
-    qualities = np.array([getattr(point, measure) for point in points])
-    if measure == "ssim":
-        qualities = -10 * np.log10(1 - qualities)
-    sizes = np.log([point.size for point in points])
-    # Two settings may reach the same quality: the smaller file counts.
-    order = np.lexsort((sizes, qualities))
-    qualities, sizes = qualities[order], sizes[order]
-    kept = np.concatenate([[True], np.diff(qualities) > 1e-9]) & np.isfinite(qualities)
-    curve = PchipInterpolator(qualities[kept], sizes[kept])
-    integral = curve.integrate
-    return lambda start, stop: float(integral(start, stop)), float(qualities[kept][0]), float(qualities[kept][-1])
+    smallest: dict[float, float] = {}  # two settings may reach the same quality: the smaller file counts
+    for point in points:
+        quality = _quality(point, measure)
+        if math.isfinite(quality):
+            smallest[quality] = min(smallest.get(quality, math.inf), math.log(point.size))
+    if len(smallest) < 2:
+        raise ValueError(f"points must have at least two finite values of {measure}, got {sorted(smallest)}")
+    return PchipInterpolator(*zip(*sorted(smallest.items()), strict=True), extrapolate=False)
