@@ -77,7 +77,10 @@ def mozjpeg(quality: int) -> Steps:
 
 def jpegli(quality: int) -> Steps:
     """The default of jpegli for 4:2:0: its tables alone, without its adaptive quantization."""
-    distance = 0.1 + 0.09 * (100 - quality) if quality >= 30 else 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+    if quality >= 30:
+        distance = 0.1 + 0.09 * (100 - quality) if quality < 100 else 0.01
+    else:
+        distance = 53 / 3000 * quality**2 - 23 / 20 * quality + 25
     exponents = np.array(JPEGLI_EXPONENTS)
     beyond = np.maximum(distance / 2, 1.5 ** (1 - exponents) * distance**exponents)
     scale = np.full((8, 8), distance) if distance < 1.5 else beyond
