@@ -52,6 +52,7 @@ evaluation: .venv/evaluation.stamp try-kernels ## Compare gradients with the slo
 
 tables: .venv/tables.stamp try-kernels ## Learn the tables that are shipped, and judge them on photos not seen; goes on where it was stopped
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.perceptual
 
 kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing compiler is no error
 	@$(if $(COMPILER),test -s $(KERNELS),rm -f $(KERNELS); echo "No kernels were built, for want of a C++ compiler: NumPy does their work.")

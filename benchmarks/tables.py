@@ -64,17 +64,19 @@ def learned(kind: str, left_out: str) -> LearnedTables:
 def curve(label: str, name: str) -> list[Point]:
     """The files of a photo; learned tables are those that have not seen it."""
 
-    def family(quality: int) -> Steps:
-        if label in PUBLISHED:
-            return PUBLISHED[label](quality)
-        luma, chroma = learned(label, name)
-        return steps_at(luma, quality), steps_at(chroma, quality)
-
     def compute() -> Any:
         photo = load(name)
-        return [point(photo, family(quality)) for quality in (QUALITIES if label == "Annex K" else WIDER)]
+        return [point(photo, steps(label, name, quality)) for quality in (QUALITIES if label == "Annex K" else WIDER)]
 
     return [Point(*values) for values in kept(f"files {label} {name}", compute)]
+
+
+def steps(label: str, name: str, quality: int) -> Steps:
+    """Of luma and chroma, for a photo."""
+    if label in PUBLISHED:
+        return PUBLISHED[label](quality)
+    luma, chroma = learned(label, name)
+    return steps_at(luma, quality), steps_at(chroma, quality)
 
 
 def savings(label: str, name: str) -> list[float]:

@@ -42,8 +42,8 @@ def test_our_commands_run(block, tmp_path):
     pytest.importorskip("click")
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     (tmp_path / "photos").mkdir()
-    for name in ("photo.png", "photos/a.png", "photos/b.png"):
-        image.fromarray(pixels).save(tmp_path / name)
+    for number, name in enumerate(("photo.png", "photos/a.png", "photos/b.png"), 1):
+        image.fromarray(pixels // number).save(tmp_path / name)
     given = set(tmp_path.iterdir())
     for line in block.splitlines():
         words = shlex.split(line, comments=True)

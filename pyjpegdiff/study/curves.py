@@ -49,12 +49,13 @@ def point(image: NDArray[np.uint8], tables: Sequence[ArrayLike], subsampling: st
     return Point(len(file.getvalue()), psnr(image, decoded), similarity(image, decoded))
 
 
-def saving(before: Sequence[Point], after: Sequence[Point], measure: str) -> Saving:
+def saving(before: Sequence[Any], after: Sequence[Any], measure: str) -> Saving:
     r"""The Bjontegaard delta rate of a curve with respect to another.
 
     The mean, over the range of quality that both have, of the logarithm of the size over quality, interpolated by
-    monotone cubics (PCHIP). Quality is PSNR, or :math:`-10 \log_{10} (1 - \mathrm{SSIM})`. Source: Bjontegaard,
-    *Calculation of average PSNR differences between RD-curves*, VCEG-M33, 2001.
+    monotone cubics (PCHIP). Points have a ``size`` and the measure as an attribute; for ``"ssim"`` quality is
+    :math:`-10 \log_{10} (1 - \mathrm{SSIM})`. Source: Bjontegaard, *Calculation of average PSNR differences between
+    RD-curves*, VCEG-M33, 2001.
 
     Examples
     --------
@@ -83,12 +84,14 @@ def size_at(points: Sequence[Point], like: Point, measure: str) -> float:
     return round(float(np.exp(_curve(points, measure)(_quality(like, measure)))), 6)
 
 
-def _quality(point: Point, measure: str) -> float:
+def _quality(point: Any, measure: str) -> float:
     value = float(getattr(point, measure))
-    return value if measure == "psnr" else -10 * math.log10(1 - value) if value < 1 else math.inf
+    if measure != "ssim":
+        return value
+    return -10 * math.log10(1 - value) if value < 1 else math.inf
 
 
-def _curve(points: Sequence[Point], measure: str) -> Any:
+def _curve(points: Sequence[Any], measure: str) -> Any:
     """The logarithm of the size over the quality, which are finite."""
     from scipy.interpolate import PchipInterpolator
 
