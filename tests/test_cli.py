@@ -291,7 +291,8 @@ def test_a_terminal_without_the_characters_of_a_name(image):
 
 def test_help_has_examples_and_options():
     for arguments, words in (
-        ([], ["Examples:", "code", "study"]),
+        ([], ["Examples:", "code", "study", "tables"]),
+        (["tables"], ["Examples:", "--quality 75", "held out", "Ctrl-C", "Exits with 0"]),
         (["code"], ["Examples:", "--quality", "cjpeg -qtables"]),
         (["study"], ["Examples:", "--quality 10,50,90", "Ctrl-C", "Exits with 0", "report.html"]),
     ):
