@@ -6,6 +6,7 @@ files in 4:2:0 with optimized Huffman tables. What is computed stays in build/ta
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def main() -> None:
             curve(label, name)
     rates = {label: [savings(label, name) for name in names] for label in (*PUBLISHED, *DISTORTIONS)}
     write_whole(FOLDER / "result.json", json.dumps({"photos": names, "savings": rates}, indent=1).encode())
-    print("\n".join([*report(names, rates), "", *sources()]))
+    print("\n".join([*report(names, rates), "", *map(sizes, DISTORTIONS), "", *sources()]))
 
 
 # --- what is computed, and kept ---------------------------------------------------------------------------------------
@@ -116,6 +117,17 @@ def report(names: Sequence[str], rates: dict[str, list[list[float]]]) -> Iterabl
     for at, name in enumerate(names):
         cells = [" / ".join(f"{100 * value:+.1f}" for value in rates[label][at]) for label in labels]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def sizes(kind: str) -> str:
+    """What a quality means with learned tables."""
+    ratios = []
+    for name in PHOTOS:
+        before = dict(zip(QUALITIES, curve("Annex K", name), strict=True))
+        after = dict(zip(WIDER, curve(kind, name), strict=True))
+        ratios.append([math.log(after[quality].size / before[quality].size) for quality in QUALITIES])
+    means = dict(zip(QUALITIES, np.expm1(np.mean(ratios, 0)), strict=True))
+    return f"learned, {kind}, size at a quality of Annex K: " + ", ".join(f"{q}: {means[q]:+.0%}" for q in (20, 70, 95))
 
 
 def sources() -> Iterable[str]:

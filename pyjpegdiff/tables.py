@@ -37,8 +37,8 @@ PSNR_LUMINANCE = (
 """Luma at quality 50, learned to take fewer bytes at equal squared error in 4:2:0, with `PSNR_CHROMINANCE`.
 
 From the middles of eleven photos by `pyjpegdiff.learning.learn_tables`; ``make tables`` learns them again, and says
-what tables so learned save on photos they have not seen. A quality gives files of about the size that the tables of
-Annex K give.
+what tables so learned save on photos they have not seen. Near quality 70 files are as large as with the tables of Annex
+K, at 20 a fourth smaller, at 95 a fifth larger.
 """
 
 PSNR_CHROMINANCE = (
