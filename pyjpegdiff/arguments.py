@@ -21,6 +21,7 @@ from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
 
 ARITHMETICS = ("float", "libjpeg")
+STEPS_GRADIENTS = ("elastic", "surrogate")
 SAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:4:0": (2, 1), "4:2:0": (2, 2)}
 """Rows and columns of luma samples per chroma sample."""
 DEFAULTS: dict[str, Any] = {
@@ -110,6 +111,7 @@ def coding(
     subsampling: str = "4:2:0",
     rounding: Rounding = "cubic",
     flooring: str | None = None,
+    steps_gradient: str | None = None,
     color_matrix: Array | None = None,
     color_offset: Array | None = None,
     data_range: float | None = None,
@@ -119,8 +121,8 @@ def coding(
     _check_array(library, "image_rgb", image_rgb)
     has_color = (None if color_matrix is None else True, None if color_offset is None else True)
     spec, layout, size, batch_shape = _statics(
-        library, rounding, tuple(image_rgb.shape), image_rgb.dtype, ste, arithmetic, subsampling, flooring, *has_color,
-        data_range, channel_axis,
+        library, rounding, tuple(image_rgb.shape), image_rgb.dtype, ste, arithmetic, subsampling, flooring,
+        steps_gradient, *has_color, data_range, channel_axis,
     )  # fmt: skip
     gray = spec.sampling is None
     if library is NUMPY and data_range is None:
@@ -154,7 +156,8 @@ def _kept_statics(*given: Any) -> tuple[Spec, Layout, Size, Shape]:
 
 def _new_statics(
     rounding: Rounding, shape: Shape, dtype: Any, ste: object, arithmetic: object, subsampling: object,
-    flooring: object, color_matrix: object, color_offset: object, data_range: float | None, channel_axis: int | None,
+    flooring: object, steps_gradient: object, color_matrix: object, color_offset: object, data_range: float | None,
+    channel_axis: int | None,
 ) -> tuple[Spec, Layout, Size, Shape]:  # fmt: skip
     channel_axis, channels = checks.channels(shape, channel_axis)
     if data_range is None and "int" in (name := arrays.dtype_name(dtype)) and name != "uint8":
@@ -166,7 +169,7 @@ def _new_statics(
     canonical = layout.canonical_shape(shape)
     size = checks.image_size(shape, canonical)
     gray = channels == 1
-    spec = make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray)
+    spec = make_spec(ste, arithmetic, subsampling, rounding, flooring, steps_gradient, color_matrix, color_offset, gray)
     return spec, layout, size, canonical[:-3]
 
 
@@ -206,7 +209,16 @@ def decoding(
     layout = Layout(channel_axis, 255 / checks.data_range(data_range), arrays.result_dtype(y.dtype))
     subsampling = "4:2:0" if gray else coefficients.subsampling
     spec = make_spec(
-        ste, arithmetic, subsampling, "cubic", None, color_matrix, color_offset, gray, "coefficients.subsampling"
+        ste,
+        arithmetic,
+        subsampling,
+        "cubic",
+        None,
+        "surrogate",
+        color_matrix,
+        color_offset,
+        gray,
+        "coefficients.subsampling",
     )
     size = checks.size(coefficients.size)
     batch_shape = tuple(y.shape[:-4])
@@ -229,7 +241,8 @@ def decoding(
 
 def make_spec(
     ste: object, arithmetic: object, subsampling: object, rounding: Rounding, flooring: object,
-    color_matrix: object, color_offset: object, gray: bool, subsampling_name: str = "subsampling",
+    steps_gradient: object, color_matrix: object, color_offset: object, gray: bool,
+    subsampling_name: str = "subsampling",
 ) -> Spec:  # fmt: skip
     """The spec of some choices, or an error that no image could prevent."""
     hard = checks.flag("ste", ste)
@@ -242,15 +255,25 @@ def make_spec(
     if flooring is None:
         flooring = "identity" if hard else "cubic"
     flooring = checks.one_of("flooring", flooring, tuple(FLOORINGS))
-    return Spec(hard, checks.rounding(rounding, tuple(ROUNDINGS)), flooring, None if gray else sampling, libjpeg)
+    if steps_gradient is None:
+        steps_gradient = "elastic" if hard else "surrogate"
+    elastic = checks.one_of("steps_gradient", steps_gradient, STEPS_GRADIENTS) == "elastic"
+    if elastic and not hard:
+        raise ValueError(
+            "steps_gradient must be 'surrogate' or None in the smooth variant, which performs no rounding, got "
+            "'elastic'; give ste=True or arithmetic='libjpeg' for it"
+        )
+    rounding = checks.rounding(rounding, tuple(ROUNDINGS))
+    return Spec(hard, rounding, flooring, None if gray else sampling, libjpeg, elastic)
 
 
 def check_choices(
     ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None,
-    color_matrix: object, color_offset: object, data_range: float | None, channel_axis: int | None,
+    steps_gradient: str | None, color_matrix: object, color_offset: object, data_range: float | None,
+    channel_axis: int | None,
 ) -> None:  # fmt: skip
     """Raise for a choice that no image could make right."""
-    make_spec(ste, arithmetic, subsampling, rounding, flooring, color_matrix, color_offset, gray=False)
+    make_spec(ste, arithmetic, subsampling, rounding, flooring, steps_gradient, color_matrix, color_offset, gray=False)
     checks.data_range(data_range)
     if channel_axis is not None:
         checks.axis(channel_axis)

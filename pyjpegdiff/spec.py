@@ -21,6 +21,8 @@ class Spec:
     """Rows and columns of luma samples per chroma sample; None for grayscale."""
     libjpeg: bool = False
     """Compute as libjpeg does, to the bit; implies ``hard``."""
+    elastic: bool = False
+    """Step sizes get the elastic cotangent, not that of the rounding's surrogate; needs ``hard``."""
 
     samplings: tuple[tuple[int, int], ...] = field(init=False, repr=False, compare=False)
     """The sampling of each group of planes: luma and, unless grayscale, chroma."""

@@ -46,8 +46,8 @@ class JaxCall:
         self.dtype = np.dtype(layout.compute_dtype)
         self.result_dtype = np.dtype(layout.dtype if layout.dtype in map(str, KIND_OF) else self.dtype)
         self.frame = frame_of(
-            operation.name, size, (), spec.hard, spec.libjpeg, spec.rounding, spec.flooring, spec.samplings,
-            self.channel_axis, layout.scale, str(self.result_dtype), layout.compute_dtype,
+            operation.name, size, (), spec.hard, spec.libjpeg, spec.rounding, spec.flooring, spec.elastic,
+            spec.samplings, self.channel_axis, layout.scale, str(self.result_dtype), layout.compute_dtype,
         )  # fmt: skip
         self.call = Call.from_buffer_copy(self.frame.template)
         self.call.parameters_stride = self.frame.parameters_size

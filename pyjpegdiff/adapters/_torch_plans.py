@@ -43,7 +43,7 @@ def encode_plan(plan: Plan) -> tuple[str, Pair | None]:
         pair = Pair(spec.rounding)
         rounding = pair.name
     sampling = "gray" if spec.sampling is None else f"{spec.sampling[0]}x{spec.sampling[1]}"
-    choices = f"{int(spec.hard)} {rounding} {spec.flooring} {sampling} {int(spec.libjpeg)}"
+    choices = f"{int(spec.hard)} {rounding} {spec.flooring} {sampling} {int(spec.libjpeg)} {int(spec.elastic)}"
     return f"{choices} {layout.channel_axis} {layout.scale!r} {layout.dtype} {plan.backend}", pair
 
 
@@ -63,7 +63,7 @@ def is_gray(text: str) -> bool:
 
 
 def _decoded_with_functions(text: str) -> Plan:
-    hard, rounding, flooring, sampling, libjpeg, axis, scale, dtype, backend = text.split()
+    hard, rounding, flooring, sampling, libjpeg, elastic, axis, scale, dtype, backend = text.split()
     rows, _, columns = sampling.partition("x")
     spec = Spec(
         hard == "1",
@@ -71,6 +71,7 @@ def _decoded_with_functions(text: str) -> Plan:
         flooring,
         None if sampling == "gray" else (int(rows), int(columns)),
         libjpeg == "1",
+        elastic == "1",
     )
     return Plan(spec, Layout(None if axis == "None" else int(axis), float(scale), dtype), backend)
 

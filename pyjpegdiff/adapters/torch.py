@@ -91,6 +91,7 @@ def diff_jpeg_coding(
     subsampling: str = "4:2:0",
     rounding: Rounding = "cubic",
     flooring: str | None = None,
+    steps_gradient: str | None = None,
     color_matrix: Tensor | None = None,
     color_offset: Tensor | None = None,
     data_range: float | None = None,
@@ -122,6 +123,7 @@ def jpeg_encode(
     subsampling: str = "4:2:0",
     rounding: Rounding = "cubic",
     flooring: str | None = None,
+    steps_gradient: str | None = None,
     color_matrix: Tensor | None = None,
     color_offset: Tensor | None = None,
     data_range: float | None = None,
@@ -212,6 +214,7 @@ def diff_jpeg_coding_vjp(
     subsampling: str = "4:2:0",
     rounding: Rounding = "cubic",
     flooring: str | None = None,
+    steps_gradient: str | None = None,
     color_matrix: Tensor | None = None,
     color_offset: Tensor | None = None,
     data_range: float | None = None,
@@ -236,6 +239,7 @@ def jpeg_encode_vjp(
     subsampling: str = "4:2:0",
     rounding: Rounding = "cubic",
     flooring: str | None = None,
+    steps_gradient: str | None = None,
     color_matrix: Tensor | None = None,
     color_offset: Tensor | None = None,
     data_range: float | None = None,
@@ -265,7 +269,7 @@ class DiffJPEGCoding(nn.Module):
 
     Parameters
     ----------
-    ste, arithmetic, subsampling, rounding, flooring, data_range, channel_axis
+    ste, arithmetic, subsampling, rounding, flooring, steps_gradient, data_range, channel_axis
         As in `pyjpegdiff.diff_jpeg_coding`.
     quantization_table_y, quantization_table_c, color_matrix, color_offset : Tensor or nn.Parameter, optional
         Kept with the module: an ``nn.Parameter`` is trained, a tensor is a buffer. Default: JPEG's own.
@@ -296,6 +300,7 @@ class DiffJPEGCoding(nn.Module):
         subsampling: str = "4:2:0",
         rounding: Rounding = "cubic",
         flooring: str | None = None,
+        steps_gradient: str | None = None,
         color_matrix: Tensor | None = None,
         color_offset: Tensor | None = None,
         data_range: float | None = None,
@@ -308,6 +313,7 @@ class DiffJPEGCoding(nn.Module):
             "subsampling": subsampling,
             "rounding": rounding,
             "flooring": flooring,
+            "steps_gradient": steps_gradient,
             "data_range": data_range,
             "channel_axis": channel_axis,
         }

@@ -3,12 +3,12 @@
 from typing import Any
 
 from pyjpegdiff import codec, parameters
-from pyjpegdiff.arrays import to_dtype
+from pyjpegdiff.arrays import to_dtype, unbroadcast
 from pyjpegdiff.codec import Group
 from pyjpegdiff.operations import Operation
 from pyjpegdiff.parameters import Parameters
 from pyjpegdiff.spec import Needs, Operands, Plan, Spec
-from pyjpegdiff.stages import color, quantization
+from pyjpegdiff.stages import color, elastic, quantization
 from pyjpegdiff.stages.dct import from_blocks, to_blocks
 from pyjpegdiff.stages.sampling import padded_size
 from pyjpegdiff.stages.surrogates import clip, is_inside
@@ -87,7 +87,9 @@ def _code_vjp(
     k = codec.quantize(xp, spec, u) if needs.steps or needs.color else ()
     slopes = codec.slopes(xp, spec, u)
     g_steps: Group = ()
-    if needs.steps:
+    if needs.steps and spec.elastic:
+        g_steps = _elastic_cotangents(xp, operands, g, u, k, decodes=True)
+    elif needs.steps:
         # A step divides before rounding and multiplies after it: both shares in one sum.
         shares = [b - slope * a for a, b, slope in zip(u, k, slopes, strict=True)]
         g_steps = _steps_cotangents(xp, operands, g, shares)
@@ -119,17 +121,17 @@ def _encode_vjp(
     g_blocks, g_steps_out = by_group(in_compute_dtype(xp, plan, cotangents))
     zeros = _to_blocks(xp, tuple([xp.zeros_like(group) for group in u]))
     g_k = _from_blocks(xp, [zero if g is None else g for g, zero in zip(g_blocks, zeros, strict=True)])
-    g_coefficients = tuple(
-        [
-            quantization.divide(xp, g * slope, steps)
-            for g, slope, steps in zip(g_k, codec.slopes(xp, spec, u), operands.steps, strict=True)
-        ]
-    )
+    g = tuple([quantization.divide(xp, a, steps) for a, steps in zip(g_k, operands.steps, strict=True)])
+    g_coefficients = tuple([a * slope for a, slope in zip(g, codec.slopes(xp, spec, u), strict=True)])
     g_steps: Group = ()
     if needs.steps:
+        if spec.elastic:
+            g_steps = _elastic_cotangents(xp, operands, g, u, codec.quantize(xp, spec, u), decodes=False)
+        else:
+            g_steps = _steps_cotangents(xp, operands, g_coefficients, [-a for a in u])
         # Steps are outputs, too.
-        pairs = zip(_steps_cotangents(xp, operands, g_coefficients, [-a for a in u]), g_steps_out, strict=True)
-        g_steps = tuple([g if g_out is None else g + g_out for g, g_out in pairs])
+        pairs = zip(g_steps, g_steps_out, strict=True)
+        g_steps = tuple([a if g_out is None else a + g_out for a, g_out in pairs])
     g_image, g_matrix, g_shift = _encode_vjp_part(xp, plan, operands, image, g_coefficients, size, needs)
     return {"image_rgb": g_image} | parameters.cotangents(
         xp, spec, params, Operands(g_steps, g_matrix, g_shift, None, None)
@@ -248,6 +250,16 @@ def _steps_cotangents(xp: Namespace, operands: Operands, g_coefficients: Any, fa
         [
             quantization.steps_cotangent(xp, g, factor, steps.shape)
             for g, factor, steps in zip(g_coefficients, factors, operands.steps, strict=True)
+        ]
+    )
+
+
+def _elastic_cotangents(xp: Namespace, operands: Operands, g: Group, u: Group, k: Group, decodes: bool) -> Group:
+    sums = [elastic.sums(xp, *group, decodes) for group in zip(g, u, k, strict=True)]
+    return tuple(
+        [
+            unbroadcast(xp, elastic.steps_cotangent(xp, of_group), steps.shape)
+            for of_group, steps in zip(sums, operands.steps, strict=True)
         ]
     )
 

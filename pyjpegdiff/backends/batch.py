@@ -10,6 +10,7 @@ from pyjpegdiff.backends.strips import COLOR_NDIMS, STEPS_NDIM, Cutting, Strip, 
 from pyjpegdiff.codec import Group
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Needs, Operands, Plan
+from pyjpegdiff.stages import elastic
 from pyjpegdiff.stages.dct import BLOCK, from_blocks
 from pyjpegdiff.stages.sampling import padded_size
 from pyjpegdiff.types import Array, Shape, Size, Types
@@ -133,7 +134,7 @@ class Batch:
         """The cotangents of operands from those of strips."""
         steps = (
             [
-                self._summed(steps, STEPS_NDIM, [g.steps[i] for g in found])
+                (self._summed_elastic if self.spec.elastic else self._summed_steps)(steps, [g.steps[i] for g in found])
                 for i, steps in enumerate(self.operands.steps)
             ]
             if needs.steps
@@ -145,6 +146,15 @@ class Batch:
             for has in (not found or found[0][index] is not None,)
         ]
         return Operands(tuple(steps), *color)
+
+    def _summed_steps(self, steps: Any, parts: list[Any]) -> Array:
+        return self._summed(steps, STEPS_NDIM, parts)
+
+    def _summed_elastic(self, steps: Any, parts: list[Any]) -> Array:
+        per_sample = np.zeros((self.count, *(parts[0].shape[1:] if parts else (elastic.SUMS, 8, 8))), self.dtype)
+        for strip, part in zip(self.strips, parts, strict=True):
+            per_sample[strip.samples] += part
+        return unbroadcast(xp, self.unflat(elastic.steps_cotangent(xp, per_sample)), steps.shape)  # type: ignore[arg-type]
 
     def _summed(self, operand: Any, core_ndim: int, parts: list[Any]) -> Array:
         core = operand.shape[operand.ndim - core_ndim :]

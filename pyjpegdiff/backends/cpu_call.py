@@ -33,7 +33,7 @@ class CpuCall:
         # Flat: to hash a plan would take longer than all the rest of this.
         self.frame = frame_of(
             operation.name, size, batch_shape, spec.hard, spec.libjpeg, spec.rounding, spec.flooring,
-            spec.samplings, layout.channel_axis, layout.scale, layout.dtype, layout.compute_dtype,
+            spec.elastic, spec.samplings, layout.channel_axis, layout.scale, layout.dtype, layout.compute_dtype,
         )  # fmt: skip
         self.layout, self.batch_shape = layout, batch_shape
         self.dtype = self.frame.dtype

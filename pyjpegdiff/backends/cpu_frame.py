@@ -67,7 +67,8 @@ class Frame(NamedTuple):
 @functools.lru_cache(maxsize=256)
 def frame_of(
     name: str, size: Size, batch_shape: Shape, hard: bool, libjpeg: bool, rounding: str, flooring: str,
-    samplings: tuple[tuple[int, int], ...], channel_axis: int | None, scale: float, image_dtype: str, dtype: str,
+    elastic: bool, samplings: tuple[tuple[int, int], ...], channel_axis: int | None, scale: float, image_dtype: str,
+    dtype: str,
 ) -> Frame:  # fmt: skip
     """The frame of an operation of that name, from what it takes of plan and sizes."""
     channels = 1 if len(samplings) == 1 else 3
@@ -77,7 +78,7 @@ def frame_of(
     call = Call(
         math.prod(batch_shape), height, width, channels, rows, columns, dtype == "float64",
         ARITHMETICS.index("libjpeg" if libjpeg else "ste" if hard else "smooth"), ROUNDINGS.index(rounding),
-        flooring == "cubic", FROM_BLOCKS if name == "decode" else FROM_IMAGE,
+        flooring == "cubic", elastic, FROM_BLOCKS if name == "decode" else FROM_IMAGE,
         TO_BLOCKS if name == "encode" else TO_IMAGE, scale, residuals_stride=parts.pop("end"),
         has_u="u_y" in parts, has_in_range="in_range_y" in parts, has_inside="inside" in parts, **parts,
     )  # fmt: skip

@@ -43,6 +43,7 @@ from pyjpegdiff.kernels.cuda import BLOCK, Options
 from pyjpegdiff.operations import Operation
 from pyjpegdiff.parameters import Parameters
 from pyjpegdiff.spec import Needs, Operands, Plan, Spec
+from pyjpegdiff.stages import elastic
 from pyjpegdiff.stages.sampling import padded_size
 from pyjpegdiff.types import Array, Arrays, ArrayType, Cotangents, Namespace, Shape, Size, Types
 
@@ -204,7 +205,8 @@ class CudaKernels(ArrayAPI):
         if needs.image:
             pulled = xp.empty(g_image.shape, dtype=g_image.dtype, device=device(g_image))
         if needs.steps:
-            shape = (math.prod(batch_shape), options.tiles(size), groups, BLOCK, BLOCK)
+            kinds = elastic.SUMS if spec.elastic else 1
+            shape = (math.prod(batch_shape), options.tiles(size), kinds, groups, BLOCK, BLOCK)
             g_steps = xp.empty(shape, dtype=g_image.dtype, device=device(g_image))
         matrix, inverse = _flat(xp, operands.matrix, 2, batch_shape), _flat(xp, operands.inverse, 2, batch_shape)
         u, in_range = (tuple(_contiguous(xp, array) for array in group) for group in (u, in_range))
@@ -213,7 +215,7 @@ class CudaKernels(ArrayAPI):
             *size, pulled, g_steps,
         )  # fmt: skip
         self._run(options, "code_vjp", math.prod(batch_shape) * options.tiles(size), arguments, g_image)
-        sums = () if g_steps is None else _summed(xp, g_steps, operands, batch_shape)
+        sums = () if g_steps is None else _summed(xp, spec, g_steps, operands, batch_shape)
         return pulled, sums
 
     def _run(
@@ -228,7 +230,7 @@ class CudaKernels(ArrayAPI):
 
 def _options(xp: Any, spec: Spec, like: Array) -> Options:
     real = "double" if like.dtype == xp.float64 else "float"
-    return Options(real, spec.hard, spec.libjpeg, str(spec.rounding), spec.sampling)
+    return Options(real, spec.hard, spec.libjpeg, str(spec.rounding), spec.elastic, spec.sampling)
 
 
 def _parameters_batch_shape(parameters: Parameters, batch_shape: Shape) -> tuple[int, ...]:
@@ -282,12 +284,13 @@ def _pair(*groups: Any, default: Any = None) -> tuple[Any, ...]:
 # --- results ----------------------------------------------------------------------------------------------------------
 
 
-def _summed(xp: Any, parts: Array, operands: Operands, batch_shape: Shape) -> Group:
-    """Cotangents of step sizes from those of tiles (samples, tiles, groups, 8, 8)."""
+def _summed(xp: Any, spec: Spec, parts: Array, operands: Operands, batch_shape: Shape) -> Group:
+    """Cotangents of step sizes from the sums of tiles (samples, tiles, kinds, groups, 8, 8)."""
     sums: Group = ()
     for group, steps in enumerate(operands.steps):
-        per_sample = xp.reshape(xp.sum(parts[:, :, group, :, :], axis=1), (*batch_shape, BLOCK, BLOCK))
-        sums += (unbroadcast(xp, per_sample, steps.shape),)
+        of_samples = xp.sum(parts[:, :, :, group, :, :], axis=1)
+        g = elastic.steps_cotangent(xp, of_samples) if spec.elastic else of_samples[:, 0, :, :]
+        sums += (unbroadcast(xp, xp.reshape(g, (*batch_shape, BLOCK, BLOCK)), steps.shape),)
     return sums
 
 

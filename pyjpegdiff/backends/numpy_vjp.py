@@ -12,7 +12,7 @@ from pyjpegdiff.backends.strips import Cutting, Rows, Strip, process
 from pyjpegdiff.codec import Group
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Needs, Operands, Plan
-from pyjpegdiff.stages import color, quantization
+from pyjpegdiff.stages import color, elastic, quantization
 from pyjpegdiff.stages.dct import dct
 from pyjpegdiff.stages.surrogates import clip_vjp
 from pyjpegdiff.types import Array, Arrays, Cotangents, Size
@@ -43,7 +43,9 @@ def code_vjp(
         u = batch.plane_strip(u_whole, strip)
         slopes = codec.slopes(xp, spec, u)
         g_steps: Group = ()
-        if needs.steps:
+        if needs.steps and spec.elastic:
+            g_steps = _elastic_sums(g, u, codec.quantize(xp, spec, u), decodes=True)
+        elif needs.steps:
             # A step divides before rounding and multiplies after it: both shares in one sum.
             k = codec.quantize(xp, spec, u)
             g_steps = _steps_cotangents(strip, g, [b - s * a for a, b, s in zip(u, k, slopes, strict=True)])
@@ -73,13 +75,13 @@ def encode_vjp(
     def consume(strip: Strip, planes: Group, rows: Rows) -> Operands:
         u = batch.plane_strip(u_whole, strip)
         g_k = batch.block_strip(g_blocks, strip)
-        g_coefficients = tuple(
-            [
-                quantization.divide(xp, g * slope, steps)
-                for g, slope, steps in zip(g_k, codec.slopes(xp, spec, u), strip.operands.steps, strict=True)
-            ]
-        )
-        g_steps = _steps_cotangents(strip, g_coefficients, [-a for a in u]) if needs.steps else ()
+        g = tuple([quantization.divide(xp, a, steps) for a, steps in zip(g_k, strip.operands.steps, strict=True)])
+        g_coefficients = tuple([a * slope for a, slope in zip(g, codec.slopes(xp, spec, u), strict=True)])
+        g_steps: Group = ()
+        if needs.steps and spec.elastic:
+            g_steps = _elastic_sums(g, u, codec.quantize(xp, spec, u), decodes=False)
+        elif needs.steps:
+            g_steps = _steps_cotangents(strip, g_coefficients, [-a for a in u])
         g_map = _encode_strip_vjp(batch, images, g_images, strip, g_coefficients, needs)
         return Operands(g_steps, *g_map, None, None)
 
@@ -185,6 +187,11 @@ def _steps_cotangents(strip: Strip, g_coefficients: Group, factors: Any) -> Grou
             for g, factor, steps in zip(g_coefficients, factors, strip.operands.steps, strict=True)
         ]
     )
+
+
+def _elastic_sums(g: Group, u: Group, k: Group, decodes: bool) -> Group:
+    """Sums over a strip, for each of its samples."""
+    return tuple([elastic.sums(xp, *group, decodes) for group in zip(g, u, k, strict=True)])
 
 
 def _clip_vjp(g: Array, mask: Any) -> Array:

@@ -48,7 +48,7 @@ class Call(ctypes.Structure):
 
     _fields_: ClassVar[Any] = [
         *_fields("samples height width channels rows columns is_double arithmetic rounding", c_int64),
-        *_fields("cubic_flooring source sink", c_int64),
+        *_fields("cubic_flooring elastic source sink", c_int64),
         ("scale", c_double),
         *_fields("image result cotangent g_image", Pixels),
         ("parameters", c_void_p),

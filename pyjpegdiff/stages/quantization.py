@@ -10,7 +10,8 @@ as libjpeg has it. The qualities of an array are clipped to 1..100. The smooth s
 integers (1/8 for the cubic): whole qualities give whole scales, and no step falls below the one that a file has.
 
 Through quantization and back the step size cancels: with G the cotangent of c', the coefficient gets
-:math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`.
+:math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`. A performed rounding has another cotangent of the
+step, too: see `pyjpegdiff.stages.elastic`.
 """
 
 from pyjpegdiff.arrays import hard_clip, unbroadcast
@@ -84,11 +85,19 @@ def multiply(xp: Namespace, quantized: Array, steps: Array) -> Array:
 
 def steps_cotangent(xp: Namespace, cotangent: Array, factor: Array, shape: Shape) -> Array:
     """Sum of ``cotangent * factor``, both in place, over all blocks and planes that a step met."""
-    product = cotangent * factor
-    *batch, planes, height, width = product.shape
+    slab = _slab(xp, cotangent * factor)
+    return unbroadcast(xp, slab if shape[-1] == slab.shape[-1] else untile(xp, slab), shape)
+
+
+def block_sums(xp: Namespace, planes: Array) -> Array:
+    """Sums (..., 8, 8) over all blocks and planes (..., k, H, W) of coefficients in place."""
+    return untile(xp, _slab(xp, planes))
+
+
+def _slab(xp: Namespace, planes: Array) -> Array:
     # Slabs first: they are contiguous, and leave little for the sum along them.
-    slab = xp.sum(xp.reshape(product, (*batch, planes * height // BLOCK, BLOCK, width)), axis=-3)
-    return unbroadcast(xp, slab if shape[-1] == width else untile(xp, slab), shape)
+    *batch, count, height, width = planes.shape
+    return xp.sum(xp.reshape(planes, (*batch, count * height // BLOCK, BLOCK, width)), axis=-3)
 
 
 def tile(xp: Namespace, steps: Array, width: int) -> Array:

@@ -28,7 +28,7 @@ struct Backward {
     const Operands<T>* operands;
     Residuals<T> residuals;
     const bool goes_on;  // whether the cotangent of the image before its DCT is needed
-    alignas(64) T steps[2][64];
+    alignas(64) StepSums<T> steps[2];
 
     Backward(const Call& call, void* memory)
         : call(call), shape(call), scratch(shape, memory), cotangent(call.cotangent, shape, 1 / call.scale),
@@ -185,13 +185,12 @@ struct Backward {
         Sums<T>* const sums =
             call.needs_steps ? static_cast<Sums<T>*>(call.sums) + sample * shape.strips + strip : nullptr;
         for (int group = 0; group < shape.groups; ++group) {
-            if (sums)
-                for (auto& sum : steps[group]) sum = 0;
+            if (sums) steps[group] = {};
             for (int plane = 0; plane < (group ? 2 : 1); ++plane)
                 for (int64_t row = 0; row < shape.blocks_down(strip, group); ++row)
                     blocks_of(sample, group, plane, strip * (group ? 1 : shape.rows) + row,
                               group ? chroma_row(plane, 0) : luma_row(8 * row));
-            if (sums) memcpy(sums->steps[group], steps[group], sizeof steps[group]);
+            if (sums) sums->steps[group] = steps[group];
         }
     }
 
@@ -210,10 +209,10 @@ struct Backward {
                 k ? k + k_offset + 64 * column : nullptr,
                 g_k ? g_k + k_offset + 64 * column : nullptr,
                 in_range ? in_range + offset / 8 + 8 * column : nullptr,
-                call.needs_steps ? steps[group] : nullptr,
+                call.needs_steps ? &steps[group] : nullptr,
             };
             block_vjp<decltype(lanes)>(
-                at, *operands, group, call.source, call.sink, call.arithmetic, call.rounding, goes_on);
+                at, *operands, group, call.source, call.sink, call.arithmetic, call.rounding, call.elastic, goes_on);
         });
     }
 

@@ -126,7 +126,7 @@ struct BlockVjpAt {
     const T *u, *k;
     T* g_k;  // read by encode's VJP, written by decode's
     const uint8_t* in_range;
-    T* sums;  // of 64, added to; null: not needed
+    StepSums<T>* sums;  // added to; null: not needed
 };
 
 template <class V, class T>
@@ -136,11 +136,12 @@ INLINE void add_to_sums(const V (&x)[8], T* sums) {
 
 // Cotangents of decoded samples -> those of the samples that were encoded, and of the steps.
 //
-// Through quantization and back a step cancels: g r'(u) goes on, and the step gets g k - g r'(u) u.
+// Through quantization and back a step cancels: g r'(u) goes on, and the step gets g k - g r'(u) u, or its elastic
+// cotangent. Encode's own share has no g k.
 template <class V, class T>
 INLINE void block_vjp(
     const BlockVjpAt<T>& at, const Operands<T>& operands, int group, int64_t source, int64_t sink, int64_t arithmetic,
-    int64_t rounding, bool goes_on) {
+    int64_t rounding, bool elastic, bool goes_on) {
     V x[8], factor[8], u[8], share[8];
     if (sink == TO_IMAGE) {
         load(at.plane, at.pitch, x);
@@ -162,7 +163,7 @@ INLINE void block_vjp(
             load_blocks(at.k, u);
             transpose(u);
             for (int i = 0; i < 8; ++i) share[i] = x[i] * u[i];
-            add_to_sums(share, at.sums);
+            add_to_sums(share, at.sums->shares);
         }
         if (at.g_k) {
             multiply(x, operands.transposed[group]);
@@ -174,7 +175,22 @@ INLINE void block_vjp(
     load_blocks(at.u, u);
     copy(u, factor);
     rounding_derivative(rounding, factor);
-    if (at.sums) {
+    if (at.sums && elastic) {
+        V k[8], error[8];
+        copy(u, k);
+        quantize(arithmetic, rounding, k);
+        if (sink != TO_IMAGE) {
+            for (int i = 0; i < 8; ++i) share[i] = V(T(0)) - x[i] * k[i];
+            add_to_sums(share, at.sums->shares);
+        }
+        for (int i = 0; i < 8; ++i) error[i] = k[i] - u[i];
+        for (int i = 0; i < 8; ++i) share[i] = x[i] * error[i];
+        add_to_sums(share, at.sums->elastic[0]);
+        for (int i = 0; i < 8; ++i) share[i] = change_of_square(u[i]);
+        add_to_sums(share, at.sums->elastic[1]);
+        for (int i = 0; i < 8; ++i) share[i] = error[i] * error[i];
+        add_to_sums(share, at.sums->elastic[2]);
+    } else if (at.sums) {
         V k[8];
         if (sink == TO_IMAGE) {
             copy(u, k);
@@ -183,7 +199,7 @@ INLINE void block_vjp(
             for (auto& row : k) row = V(T(0));
         }
         for (int i = 0; i < 8; ++i) share[i] = x[i] * (k[i] - factor[i] * u[i]);
-        add_to_sums(share, at.sums);
+        add_to_sums(share, at.sums->shares);
     }
     if (!goes_on) return;
     for (int i = 0; i < 8; ++i) x[i] = x[i] * factor[i];

@@ -25,6 +25,7 @@ struct Call {
     int64_t is_double;      // whether numbers are double, else float
     int64_t arithmetic, rounding;
     int64_t cubic_flooring;  // whether the floor's surrogate is the cubic, else the identity
+    int64_t elastic;         // whether steps get the elastic cotangent, else that of the rounding's surrogate
     int64_t source, sink;    // of the forward
     double scale;            // pixel values 0..255 per unit of the caller's
 

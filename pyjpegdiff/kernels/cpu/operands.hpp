@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "../formulas/elastic.hpp"
+
 template <class T>
 struct Operands {
     T steps[2][64], reciprocals[2][64];                // of luma and chroma, in their natural order
@@ -9,8 +11,15 @@ struct Operands {
     T matrix[9], shift[3], inverse[9], unshift[3];     // see color.hpp; biases are not in them
 };
 
-// Cotangents of step sizes, transposed, and of the four color operands.
+// Of one group's step sizes, transposed: cotangents, and what the elastic ones need, for which see elastic.hpp.
+template <class T>
+struct StepSums {
+    T shares[64], elastic[ELASTIC_SUMS][64];
+};
+
+// Sums for step sizes, and cotangents of the four color operands.
 template <class T>
 struct Sums {
-    T steps[2][64], matrix[9], shift[3], inverse[9], unshift[3];
+    StepSums<T> steps[2];
+    T matrix[9], shift[3], inverse[9], unshift[3];
 };

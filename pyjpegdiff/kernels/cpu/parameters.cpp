@@ -84,17 +84,36 @@ void add(const T (&from)[N], double (&to)[N]) {
 }
 
 template <class T>
+void add_color(const Sums<T>& sums, Totals& totals) {
+    add(sums.matrix, totals.matrix);
+    add(sums.shift, totals.shift);
+    add(sums.inverse, totals.inverse);
+    add(sums.unshift, totals.unshift);
+}
+
+// A sample's elastic cotangents are no sums of those of its strips.
+template <class T>
+void add_elastic(const Sums<T>* strips, int64_t count, Totals& totals) {
+    for (int group = 0; group < 2; ++group) {
+        double sums[ELASTIC_SUMS][64] = {};
+        for (int64_t strip = 0; strip < count; ++strip)
+            for (int i = 0; i < ELASTIC_SUMS; ++i) add(strips[strip].steps[group].elastic[i], sums[i]);
+        for (int i = 0; i < 64; ++i) totals.steps[group][i] += elastic_cotangent(sums[0][i], sums[1][i], sums[2][i]);
+    }
+}
+
+template <class T>
 void total_of(const Call& call, int64_t first, int64_t count, Totals& totals) {
     totals = Totals();
-    for (int64_t strip = first; strip < first + count; ++strip) {
-        const Sums<T>& sums = static_cast<const Sums<T>*>(call.sums)[strip];
-        if (call.needs_steps)
-            for (int group = 0; group < 2; ++group) add(sums.steps[group], totals.steps[group]);
-        if (!call.needs_color) continue;
-        add(sums.matrix, totals.matrix);
-        add(sums.shift, totals.shift);
-        add(sums.inverse, totals.inverse);
-        add(sums.unshift, totals.unshift);
+    const int64_t strips_each = Shape(call).strips;
+    for (int64_t sample = first; sample < first + count; ++sample) {
+        const Sums<T>* const strips = static_cast<const Sums<T>*>(call.sums) + sample * strips_each;
+        for (int64_t strip = 0; strip < strips_each; ++strip) {
+            if (call.needs_steps)
+                for (int group = 0; group < 2; ++group) add(strips[strip].steps[group].shares, totals.steps[group]);
+            if (call.needs_color) add_color(strips[strip], totals);
+        }
+        if (call.needs_steps && call.elastic) add_elastic(strips, strips_each, totals);
     }
 }
 
@@ -149,10 +168,10 @@ void finish_color(const Totals& totals, const Parameters<const T>& at, const Par
 
 template <class T>
 void finish(const Call& call) {
-    const int64_t strips_each = Shape(call).strips * (call.parameters_stride ? 1 : call.samples);
+    const int64_t samples_each = call.parameters_stride ? 1 : call.samples;
     Totals totals;
     for (int64_t set = 0; set < sets_of(call); ++set) {
-        total_of<T>(call, set * strips_each, strips_each, totals);
+        total_of<T>(call, set * samples_each, samples_each, totals);
         const auto at = parameters_of<T>(call, set);
         const Parameters<T> to(call, static_cast<T*>(call.g_parameters) + set * call.parameters_stride);
         if (call.needs_steps) finish_steps(call, set, totals, at, to);

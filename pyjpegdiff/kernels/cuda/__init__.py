@@ -40,6 +40,7 @@ class Options:
     hard: bool
     libjpeg: bool
     rounding: str
+    elastic: bool
     sampling: tuple[int, int] | None
     """None for grayscale."""
 
@@ -49,6 +50,7 @@ class Options:
         rows, columns = self.sampling or (1, 1)
         return {
             "REAL": self.real, "HARD": int(self.hard), "LIBJPEG": int(self.libjpeg), "ROUNDING": self.rounding.upper(),
+            "ELASTIC": int(self.elastic),
             "CHANNELS": 1 if self.sampling is None else 3, "ROWS": rows, "COLUMNS": columns,
         }  # fmt: skip
 

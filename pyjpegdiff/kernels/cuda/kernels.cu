@@ -202,23 +202,27 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     for (int i = 0; i < BLOCK; ++i) line_row[i] = g[i];
     __syncthreads();
 
-    // Through quantization and back the step cancels: g r'(u) goes on, and the step gets g k - g r'(u) u.
+    // Through quantization and back the step cancels: g r'(u) goes on.
     const REAL* const u_in = at.group == 0 ? u_luma : u_chroma;
     for (int i = 0; i < BLOCK; ++i) g[i] = line_column[i * pitch];
     dct(g);
-    for (int i = 0; i < BLOCK; ++i) {
-        const REAL u = at.exists ? u_in[at.offset + static_cast<Int>(i) * at.width + line] : 0;
-        const REAL through = at.exists ? g[i] * rounding_derivative(u) : 0;
-        if (g_steps)
-            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? g[i] * quantized(u) - through * u : 0;
-        g[i] = through;
+    REAL u[BLOCK];
+    for (int i = 0; i < BLOCK; ++i)
+        u[i] = at.exists ? u_in[at.offset + static_cast<Int>(i) * at.width + line] : 0;
+    for (int which = 0; g_steps && which < SUMS; ++which) {
+        for (int i = 0; i < BLOCK; ++i)
+            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? step_share(which, g[i], u[i]) : 0;
+        __syncthreads();
+        sum_blocks(scratch.parts, g_steps + (static_cast<Int>(blockIdx.x) * SUMS + which) * GROUPS * BLOCK * BLOCK);
+        __syncthreads();
     }
+    if (!g_image) return;
+
+    for (int i = 0; i < BLOCK; ++i) g[i] = at.exists ? g[i] * rounding_derivative(u[i]) : 0;
     idct(g);
     for (int i = 0; i < BLOCK; ++i) line_column[i * pitch] = g[i];
     __syncthreads();
 
-    if (g_steps) sum_blocks(scratch.parts, g_steps + static_cast<Int>(blockIdx.x) * GROUPS * BLOCK * BLOCK);
-    if (!g_image) return;
     for (int i = 0; i < BLOCK; ++i) g[i] = line_row[i];
     idct(g);
     for (int i = 0; i < BLOCK; ++i) line_row[i] = g[i];

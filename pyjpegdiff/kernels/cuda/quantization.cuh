@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "../formulas/elastic.hpp"
 #include "../formulas/parameters.hpp"
 
 __device__ inline Stepped<REAL> scale(REAL quality, bool cubic) { return scale_of(quality, HARD, cubic); }
@@ -14,6 +15,15 @@ __device__ inline Stepped<REAL> step_size(REAL entry, REAL percent, bool cubic) 
 __device__ inline const REAL* steps_of(
     const REAL* luma, Int luma_stride, const REAL* chroma, Int chroma_stride, int group, Int sample) {
     return group == 0 ? luma + sample * luma_stride : chroma + sample * chroma_stride;
+}
+
+// What a coefficient adds to each sum of its step.
+constexpr int SUMS = ELASTIC ? ELASTIC_SUMS : 1;
+
+__device__ inline REAL step_share(int which, REAL g, REAL u) {
+    const REAL k = quantized(u);
+    if (!ELASTIC) return g * (k - rounding_derivative(u) * u);
+    return which == 0 ? g * (k - u) : which == 1 ? change_of_square(u) : (k - u) * (k - u);
 }
 
 // Sums over the blocks of a tile, in their order, one for each group and coefficient.

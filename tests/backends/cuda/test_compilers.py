@@ -17,21 +17,22 @@ from tests.backends.cuda.emulator import KERNELS
 ARCHITECTURES = ("75", "80", "90")
 FOLDER = Path(str(importlib.util.find_spec("pyjpegdiff.kernels.cuda").origin)).parent
 ARITHMETICS = ((False, False), (True, False), (True, True))
-USUAL = [Options("float", *arithmetic, "cubic", (2, 2)) for arithmetic in ARITHMETICS]
+USUAL = [Options("float", *arithmetic, "cubic", arithmetic[0], (2, 2)) for arithmetic in ARITHMETICS]
 HARD = [
-    Options(real, True, False, "cubic", sampling)
+    Options(real, True, False, "cubic", True, sampling)
     for real in ("float", "double")
     for sampling in (*SAMPLINGS.values(), None)
 ]
 COMBINATIONS = [
     *dict.fromkeys([*USUAL, *HARD]),
-    *(Options("float", False, False, rounding, (2, 2)) for rounding in ROUNDINGS if rounding != "cubic"),
+    Options("float", True, False, "cubic", False, (2, 2)),
+    *(Options("float", False, False, rounding, False, (2, 2)) for rounding in ROUNDINGS if rounding != "cubic"),
 ]
 
 
 def label(options):
     arithmetic = "libjpeg" if options.libjpeg else "hard" if options.hard else "smooth"
-    return "-".join([options.real, arithmetic, options.rounding, str(options.sampling)])
+    return "-".join([options.real, arithmetic, options.rounding, "elastic" * options.elastic, str(options.sampling)])
 
 
 def macros(options):

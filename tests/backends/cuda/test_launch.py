@@ -10,7 +10,7 @@ import pytest
 
 from pyjpegdiff.kernels.cuda import Options, source
 
-OPTIONS = Options("float", True, False, "cubic", (2, 2))
+OPTIONS = Options("float", True, False, "cubic", True, (2, 2))
 
 
 class Array:
