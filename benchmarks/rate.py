@@ -60,7 +60,7 @@ def _slopes(image: NDArray[np.uint8], subsampling: str, huffman: str) -> Iterato
 
     for quality in QUALITIES:
         stored, encode_vjp = jpeg_encode_vjp(
-            image, quality, arithmetic="libjpeg", rounding="identity", wrt=wrt, **choices
+            image, quality, arithmetic="libjpeg", rounding="identity", steps_gradient="surrogate", wrt=wrt, **choices
         )
         # At quality 50 tables are steps.
         unrounded = jpeg_encode(

@@ -37,6 +37,20 @@ def round_(u, hard):
     return nearest + (u - nearest) ** 3
 
 
+def elastic(u, q):
+    """Whole coefficients times steps, where a step's slope is the elasticity of the error times the error.
+
+    ``u`` has no graph to the steps; the last axis is that of frequencies.
+    """
+    whole = round_(u, True)
+    fixed, axes = u.detach(), tuple(range(u.ndim - 1))
+    squares = [torch.sum((f * torch.round(fixed / f) - fixed) ** 2, axes) for f in (0.75, 1, 1.25)]
+    has_error = squares[1] > 0
+    elasticity = ((squares[2] - squares[0]) / torch.where(has_error, squares[1], 1)).clamp(0, 1)
+    error = (whole - u).detach()
+    return whole * q.detach() + elasticity * error * (q - q.detach())
+
+
 def floor(x, hard, flooring):
     below = torch.floor(x).detach()
     if hard:
@@ -112,9 +126,11 @@ def up(x, sampling, size, hard):
 
 
 def jpeg(
-    image, quality, table_y=None, table_c=None, matrix=None, offset=None, *, sampling=(2, 2), hard=False, flooring=None
-):
+    image, quality, table_y=None, table_c=None, matrix=None, offset=None, *, sampling=(2, 2), hard=False,
+    flooring=None, is_elastic=None,
+):  # fmt: skip
     """One image (3 or 1, H, W); returns the coded image and the list of unrounded coefficients."""
+    is_elastic = hard if is_elastic is None else is_elastic
     flooring = flooring or ("identity" if hard else "cubic")
     table_y = torch.tensor(LUMINANCE, dtype=torch.float64) if table_y is None else table_y
     table_c = torch.tensor(CHROMINANCE, dtype=torch.float64) if table_c is None else table_c
@@ -125,15 +141,16 @@ def jpeg(
     bias = torch.tensor([0.5, 0.5 - 2.0**-16, 0.5 - 2.0**-16], dtype=torch.float64)[: len(ycc), None, None]
     ycc = sample_round(ycc, bias, hard)
     decoded, unrounded = [], []
-    for index, plane in enumerate(ycc):
+    groups = (ycc,) if gray else (ycc[:1], ycc[1:])
+    for index, group in enumerate(groups):
         factors = (1, 1) if index == 0 else sampling
         q = steps(quality, table_c if index else table_y, hard, flooring).flatten(-2)
-        u = blocks(down(plane[None], factors, hard) - 128) @ DCT.T / q
+        u = blocks(down(group, factors, hard) - 128) @ DCT.T / (q.detach() if is_elastic else q)
         unrounded.append(u.detach())
-        back = planes(round_(u, hard) * q @ DCT) + 128
+        back = planes((elastic(u, q) if is_elastic else round_(u, hard) * q) @ DCT) + 128
         if hard:
             back = clip(sample_round(back, 0.5 + 2.0**-12, True), 0, 255, True)
-        decoded.append(up(back, factors, size, hard)[0])
-    ycc = torch.stack(decoded)
+        decoded.append(up(back, factors, size, hard))
+    ycc = torch.cat(decoded)
     rgb = ycc if gray else torch.einsum("ij,jhw->ihw", torch.linalg.inv(matrix), ycc - offset[:, None, None])
     return clip(sample_round(rgb, 0.5, hard), 0, 255, hard), unrounded

@@ -26,11 +26,11 @@ HOST_BACKENDS = [*COMPILED, "numpy_strips", "array_api"]
 MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
 
 
-def spec_of(mode, sampling=(2, 2), rounding="cubic", flooring=None):
-    """The spec of a mode; the flooring that public calls have by default."""
+def spec_of(mode, sampling=(2, 2), rounding="cubic", flooring=None, elastic=True):
+    """The spec of a mode; by default the flooring and the gradient of steps that public calls have by default."""
     libjpeg = mode.get("arithmetic") == "libjpeg"
     hard = libjpeg or mode.get("ste", False)
-    return Spec(hard, rounding, flooring or ("identity" if hard else "cubic"), sampling, libjpeg)
+    return Spec(hard, rounding, flooring or ("identity" if hard else "cubic"), sampling, libjpeg, hard and elastic)
 
 
 # --- images and parameters --------------------------------------------------------------------------------------------

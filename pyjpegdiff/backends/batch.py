@@ -10,8 +10,8 @@ from pyjpegdiff.backends.strips import COLOR_NDIMS, STEPS_NDIM, Cutting, Strip, 
 from pyjpegdiff.codec import Group
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Needs, Operands, Plan
-from pyjpegdiff.stages import elastic
 from pyjpegdiff.stages.dct import BLOCK, from_blocks
+from pyjpegdiff.stages.elastic import SUMS, steps_cotangent
 from pyjpegdiff.stages.sampling import padded_size
 from pyjpegdiff.types import Array, Shape, Size, Types
 
@@ -130,11 +130,11 @@ class Batch:
 
     # --- sums over samples and strips ---------------------------------------------------------------------------------
 
-    def summed(self, found: list[Operands], needs: Needs) -> Operands:
+    def summed(self, found: list[Operands], needs: Needs, elastic: bool = False) -> Operands:
         """The cotangents of operands from those of strips."""
         steps = (
             [
-                (self._summed_elastic if self.spec.elastic else self._summed_steps)(steps, [g.steps[i] for g in found])
+                (self._summed_elastic if elastic else self._summed_steps)(steps, [g.steps[i] for g in found])
                 for i, steps in enumerate(self.operands.steps)
             ]
             if needs.steps
@@ -151,10 +151,10 @@ class Batch:
         return self._summed(steps, STEPS_NDIM, parts)
 
     def _summed_elastic(self, steps: Any, parts: list[Any]) -> Array:
-        per_sample = np.zeros((self.count, *(parts[0].shape[1:] if parts else (elastic.SUMS, 8, 8))), self.dtype)
+        per_sample = np.zeros((self.count, *(parts[0].shape[1:] if parts else (SUMS, 8, 8))), self.dtype)
         for strip, part in zip(self.strips, parts, strict=True):
             per_sample[strip.samples] += part
-        return unbroadcast(xp, self.unflat(elastic.steps_cotangent(xp, per_sample)), steps.shape)  # type: ignore[arg-type]
+        return unbroadcast(xp, self.unflat(steps_cotangent(xp, per_sample)), steps.shape)  # type: ignore[arg-type]
 
     def _summed(self, operand: Any, core_ndim: int, parts: list[Any]) -> Array:
         core = operand.shape[operand.ndim - core_ndim :]

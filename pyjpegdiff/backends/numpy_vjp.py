@@ -55,7 +55,7 @@ def code_vjp(
 
     found = process(batch.spec, batch.cutting, batch.strips, batch.shape, produce, consume)
     g_image = None if g_images is None else batch.result(g_images)
-    return {"image_rgb": g_image} | parameters.cotangents(xp, spec, params, batch.summed(found, needs))
+    return {"image_rgb": g_image} | parameters.cotangents(xp, spec, params, batch.summed(found, needs, spec.elastic))
 
 
 def encode_vjp(
@@ -86,7 +86,7 @@ def encode_vjp(
         return Operands(g_steps, *g_map, None, None)
 
     found = batch.summed(
-        process(batch.spec, batch.cutting, batch.strips, batch.shape, lambda strip: (), consume), needs
+        process(batch.spec, batch.cutting, batch.strips, batch.shape, lambda strip: (), consume), needs, spec.elastic
     )
     if needs.steps:
         # Steps are outputs, too.

@@ -141,9 +141,10 @@ def test_in_float32_only_what_is_next_to_a_tie_or_a_bound_differs(hard, flags):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.parametrize("elastic", [False, True])
 @pytest.mark.parametrize("sampling", [*SAMPLINGS.values(), None])
-def test_results_are_the_same_whatever_thread_comes_first(sampling):
-    spec = Spec(True, "cubic", "identity", sampling)
+def test_results_are_the_same_whatever_thread_comes_first(sampling, elastic):
+    spec = Spec(True, "cubic", "identity", sampling, elastic=elastic)
     for first, second in zip(*(results(spec, Emulator(descending)) for descending in (False, True)), strict=True):
         np.testing.assert_array_equal(first, second)
 
@@ -156,7 +157,7 @@ def test_a_missing_barrier_would_be_noticed(barrier, monkeypatch):
     """In one order of threads or the other; so the test above tells that none is missing."""
     *before, after = source().split("__syncthreads();", barrier + 1)
     without = "__syncthreads();".join(before) + after
-    spec = Spec(True, "cubic", "identity", (2, 2))
+    spec = Spec(True, "cubic", "identity", (2, 2), elastic=True)
     want = results(spec, Emulator())
     monkeypatch.setattr(emulator, "source", lambda: without)
     differs = []

@@ -134,7 +134,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) upsample_convert(
 
 // --- cotangent of the result -> those of the image and of the step sizes ----------------------------------------
 
-extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
+// In double, at most as many registers as two thread blocks have: by themselves compilers want four, and spill.
+constexpr int LEAST_BLOCKS = sizeof(REAL) == 8 ? 2 : 0;
+
+extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) code_vjp(
     const REAL* g_coded, const unsigned char* inside, const REAL* u_luma, const REAL* u_chroma,
     const unsigned char* in_range_luma, const unsigned char* in_range_chroma, const REAL* matrix, Int matrix_stride,
     const REAL* inverse, Int inverse_stride, Int height, Int width, REAL* g_image, REAL* g_steps) {
@@ -202,23 +205,22 @@ extern "C" __global__ void __launch_bounds__(THREADS) code_vjp(
     for (int i = 0; i < BLOCK; ++i) line_row[i] = g[i];
     __syncthreads();
 
-    // Through quantization and back the step cancels: g r'(u) goes on.
+    // Through quantization and back the step cancels: g r'(u) goes on. Coefficients are read again for each sum: there
+    // are no registers for them.
     const REAL* const u_in = at.group == 0 ? u_luma : u_chroma;
     for (int i = 0; i < BLOCK; ++i) g[i] = line_column[i * pitch];
     dct(g);
-    REAL u[BLOCK];
-    for (int i = 0; i < BLOCK; ++i)
-        u[i] = at.exists ? u_in[at.offset + static_cast<Int>(i) * at.width + line] : 0;
+    const auto u = [&](int i) { return u_in[at.offset + static_cast<Int>(i) * at.width + line]; };
     for (int which = 0; g_steps && which < SUMS; ++which) {
         for (int i = 0; i < BLOCK; ++i)
-            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? step_share(which, g[i], u[i]) : 0;
+            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? step_share(which, g[i], u(i)) : 0;
         __syncthreads();
         sum_blocks(scratch.parts, g_steps + (static_cast<Int>(blockIdx.x) * SUMS + which) * GROUPS * BLOCK * BLOCK);
         __syncthreads();
     }
     if (!g_image) return;
 
-    for (int i = 0; i < BLOCK; ++i) g[i] = at.exists ? g[i] * rounding_derivative(u[i]) : 0;
+    for (int i = 0; i < BLOCK; ++i) g[i] = at.exists ? g[i] * rounding_derivative(u(i)) : 0;
     idct(g);
     for (int i = 0; i < BLOCK; ++i) line_column[i * pitch] = g[i];
     __syncthreads();
