@@ -8,7 +8,8 @@ ones, :math:`\varepsilon = k - u` and G the cotangent of the reconstructed coeff
 - of a surrogate r: :math:`\sum G (k - u r'(u))`;
 - *exact to K*: :math:`r' = 0` where :math:`|k| \le K`, else 1;
 - *elastic*: :math:`\rho \sum G \varepsilon`, where :math:`\rho` is half the slope of the log of
-  :math:`D(Q) = Q^2 \sum \varepsilon^2` over log Q, by a central difference over a quarter of Q.
+  :math:`D(Q) = Q^2 \sum \varepsilon^2` over log Q, by a central difference over a quarter of Q, and at least 1/20: the
+  default of the package where it performs a rounding, see `pyjpegdiff.stages.elastic`.
 
 The last one holds where the error of rounding changes its size with the step, but G is not correlated with how it
 jumps. So that part of G which no step can mend meets only :math:`\varepsilon`, whose mean is near zero, and never k.
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 import pyjpegdiff
 from evaluation.photos import CHOOSE, REPORT, load
 from pyjpegdiff import diff_jpeg_coding, jpeg_decode_vjp, jpeg_encode, jpeg_encode_vjp
+from pyjpegdiff.stages.elastic import LEAST, REACH
 from pyjpegdiff.stages.quantization import scale
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
@@ -69,7 +71,7 @@ def exact_to(most: float) -> Estimate:
     return lambda group: _sum(group.g * np.where(abs(group.k) <= most, group.k, group.k - group.u))
 
 
-def elastic(group: Group, delta: float = 0.25) -> Floats:
+def elastic(group: Group, delta: float = REACH) -> Floats:
     """The identity's, times the elasticity of the error of rounding."""
 
     def distortion(factor: float) -> Floats:
@@ -77,7 +79,7 @@ def elastic(group: Group, delta: float = 0.25) -> Floats:
 
     error = group.k - group.u
     slope = _sum(distortion(1 + delta) - distortion(1 - delta)) / (4 * delta)
-    rho = np.clip(slope / np.maximum(_sum(error**2), 1e-12), 0, 1)
+    rho = np.clip(slope / np.maximum(_sum(error**2), 1e-12), LEAST, 1)
     return _sum(group.g * error) * rho
 
 

@@ -56,10 +56,16 @@ def diff_jpeg_coding(
         Resolution of chroma. Not used for grayscale.
     rounding : {"cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
         Surrogate for the rounding of coefficients, by name or as a pair of elementwise functions (value, derivative).
+        Its derivative is that of the image, and, see ``steps_gradient``, of quality and tables.
     flooring : {"cubic", "identity"}, optional
         Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, whose fidelity
         needs it, ``"identity"`` in the others. At qualities 1, 2, 5, 10, 25 and 50 the derivative of the cubic is zero,
         and with it the gradients of quality and default tables.
+    steps_gradient : {"elastic", "surrogate"}, optional
+        Gradient of the step sizes, and so of quality and tables. ``"elastic"`` is the default where every rounding is
+        performed, with ``ste=True`` or libjpeg arithmetic: a step gets the error of rounding times the share of it that
+        grows with the step. ``"surrogate"`` is the derivative of ``rounding`` alone, and the default, as the only
+        possible choice, of the smooth variant, where it is exact.
     color_matrix : array, shape (..., 3, 3), optional
         RGB to YCbCr; back goes its inverse. Default: JFIF's. Not used for grayscale.
     color_offset : array, shape (..., 3), optional

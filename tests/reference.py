@@ -46,7 +46,7 @@ def elastic(u, q):
     fixed, axes = u.detach(), tuple(range(u.ndim - 1))
     squares = [torch.sum((f * torch.round(fixed / f) - fixed) ** 2, axes) for f in (0.75, 1, 1.25)]
     has_error = squares[1] > 0
-    elasticity = ((squares[2] - squares[0]) / torch.where(has_error, squares[1], 1)).clamp(0, 1)
+    elasticity = ((squares[2] - squares[0]) / torch.where(has_error, squares[1], 1)).clamp(0.05, 1)
     error = (whole - u).detach()
     return whole * q.detach() + elasticity * error * (q - q.detach())
 

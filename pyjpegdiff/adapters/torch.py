@@ -279,7 +279,7 @@ class DiffJPEGCoding(nn.Module):
     >>> import torch
     >>> from pyjpegdiff.adapters.torch import DiffJPEGCoding
     >>> table = torch.nn.Parameter(torch.full((8, 8), 20.0))
-    >>> jpeg = DiffJPEGCoding(ste=True, rounding="identity", quantization_table_y=table)
+    >>> jpeg = DiffJPEGCoding(ste=True, quantization_table_y=table)
     >>> jpeg(255 * torch.rand(1, 3, 32, 32), jpeg_quality=torch.tensor([50.0])).std().backward()
     >>> table.grad.shape
     torch.Size([8, 8])

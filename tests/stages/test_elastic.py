@@ -23,7 +23,7 @@ def planes(rng, spread, shape=(2, 16, 24)):
 
 @given(seed=st.integers(0, 2**32), spread=st.floats(0.05, 20))
 def test_of_squared_error_is_its_central_difference(seed, spread):
-    """With G = 2 (k Q - c), wherever the difference lies between none and that of an error that grows as the step."""
+    """With G = 2 (k Q - c), wherever the difference is at most that of an error that grows as the step does."""
     rng = np.random.default_rng(seed)
     steps = rng.uniform(1, 99, (8, 8))
     u, tiled = planes(rng, spread), np.tile(steps, (2, 3))
@@ -35,16 +35,17 @@ def test_of_squared_error_is_its_central_difference(seed, spread):
 
     got = cotangent_of(2 * (np.round(u) * tiled - c), u)
     slope = (error(1.25) - error(0.75)) / (0.5 * steps)
-    expected = np.clip(slope, 0, 2 * error(1) / steps)
+    expected = np.clip(slope, 0.05 * 2 * error(1) / steps, 2 * error(1) / steps)
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
 @given(seed=st.integers(0, 2**32))
-def test_zeros_have_no_slope(seed):
+def test_zeros_have_the_least_slope(seed):
     """What becomes zero at 3/4 of the step, too, does not depend on it: its error is the coefficient."""
     rng = np.random.default_rng(seed)
-    u = rng.uniform(-0.374, 0.374, (1, 16, 16))
-    assert np.all(cotangent_of(rng.standard_normal(u.shape), u) == 0)
+    u = rng.uniform(-0.374, 0.374, (1, 8, 8))
+    g = rng.standard_normal(u.shape)
+    np.testing.assert_allclose(cotangent_of(g, u), -0.05 * (g * u)[0], rtol=1e-12)
 
 
 @given(seed=st.integers(0, 2**32))

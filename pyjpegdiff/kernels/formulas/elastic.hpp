@@ -4,7 +4,7 @@
 
 #include "number.hpp"
 
-inline constexpr double REACH = 0.25;
+inline constexpr double REACH = 0.25, LEAST_ELASTICITY = 0.05;
 inline constexpr int ELASTIC_SUMS = 3;  // of G times the error, of the change of its square, of its square
 
 template <class V>
@@ -23,5 +23,5 @@ FORMULA V change_of_square(V u) {
 FORMULA double elastic_cotangent(double product, double change, double square) {
     // Where there is no error, the product is zero, too.
     const double elasticity = square > 0 ? change / (4 * REACH * square) : 0;
-    return product * (elasticity < 0 ? 0 : elasticity > 1 ? 1 : elasticity);
+    return product * (elasticity < LEAST_ELASTICITY ? LEAST_ELASTICITY : elasticity > 1 ? 1 : elasticity);
 }
