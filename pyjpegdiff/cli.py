@@ -142,6 +142,8 @@ several frames, the first is used. Palettes and CMYK are converted to RGB. Notes
 PostScript is left out, because reading it would run a program. So is an image with a side of more than 65500 pixels,
 and a file that changes while the study runs.
 
+In 4:4:0, which Pillow cannot write, a process may need 300 MB per megapixel.
+
 Names that begin with =, +, - or @ are written with ./ before them: a spreadsheet would take them for formulas.
 
 \b
