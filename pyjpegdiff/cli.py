@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +16,11 @@ import pyjpegdiff
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.backends.threads import cpus
 from pyjpegdiff.files import write_jpeg
+from pyjpegdiff.study.coding import compressed
 from pyjpegdiff.study.files import UnreadableError, printable, read_image
-from pyjpegdiff.study.measurement import compressed
 from pyjpegdiff.study.measures import psnr
 from pyjpegdiff.study.pictures import png
-from pyjpegdiff.study.settings import ARITHMETICS, SUBSAMPLINGS, Settings, Tables, read_tables
+from pyjpegdiff.study.settings import ARITHMETICS, Settings, Tables, read_tables
 from pyjpegdiff.study.store import ROWS, OccupiedError, StudyError
 from pyjpegdiff.tables_command import tables
 from pyjpegdiff.terminal import (
@@ -77,26 +77,23 @@ def tables_of(context: click.Context, option: click.Parameter, value: Path | Non
         raise click.BadParameter(f"{name_of(value)}: {reason}") from error
 
 
-def coding_options(subsamplings: Sequence[str]) -> Callable[[Command], Command]:
-    """The options that both commands have."""
+def coding_options(command: Command) -> Command:
+    """Add the options that both commands have."""
     options = (
         click.option("--max-megapixels", type=Finite(min=0, min_open=True), default=MEGAPIXELS,
                      show_default=True, metavar="N",
                      help="Refuse larger images: a process needs about 70 MB per megapixel."),
         click.option("--arithmetic", type=click.Choice(ARITHMETICS), default="libjpeg", show_default=True,
                      help="libjpeg: the real codec, bit for bit; float: the same roundings in floating point."),
-        click.option("--subsampling", type=click.Choice(subsamplings), default="4:2:0", show_default=True,
+        click.option("--subsampling", type=click.Choice(sorted(SAMPLINGS)), default="4:2:0", show_default=True,
                      help="Resolution of chroma."),
         click.option("--tables", type=PathArgument(), callback=tables_of, metavar="FILE",
                      help="Quantization tables, see below. Quality scales them; 50 leaves them unchanged."),
     )  # fmt: skip
 
-    def with_options(command: Command) -> Command:
-        for option in options:
-            command = option(command)
-        return command
-
-    return with_options
+    for option in options:
+        command = option(command)
+    return command
 
 
 TABLES_HELP = """
@@ -145,6 +142,8 @@ several frames, the first is used. Palettes and CMYK are converted to RGB. Notes
 PostScript is left out, because reading it would run a program. So is an image with a side of more than 65500 pixels,
 and a file that changes while the study runs.
 
+In 4:4:0, which Pillow cannot write, a process may need 300 MB per megapixel.
+
 Names that begin with =, +, - or @ are written with ./ before them: a spreadsheet would take them for formulas.
 
 \b
@@ -167,7 +166,7 @@ command.add_command(tables)
 @click.argument("out", metavar="OUT", type=PathArgument())
 @click.option("--quality", type=Finite(1, 100), required=True, metavar="Q", help="1..100, also fractions.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-@coding_options(sorted(SAMPLINGS))
+@coding_options
 def code(
     source: Path,
     out: Path,
@@ -199,7 +198,7 @@ def code(
         pixels, note = read_image(source)
     except UnreadableError as error:
         raise Wrong(f"{name_of(source)}: {error}") from error
-    settings = Settings.of(subsampling, arithmetic, *tables, tuple(SAMPLINGS))
+    settings = Settings.of(subsampling, arithmetic, *tables)
     coefficients, result = compressed(pixels, quality, settings)
     size = ""
     with writing(out):
@@ -224,7 +223,7 @@ def code(
               help="Work on the dask.distributed cluster of this scheduler, such as tcp://10.0.0.1:8786, instead of in "
               "processes here.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another study in DIR.")
-@coding_options(SUBSAMPLINGS)
+@coding_options
 def study(
     paths: tuple[Path, ...],
     qualities: list[int],
@@ -243,9 +242,10 @@ def study(
     Hidden files, links to folders, and the files that a study writes into DIR are left out. In one DIR, one study can
     work at a time.
 
-    The study writes to DIR: report.html, which opens in any browser; measurements.csv with PSNR, SSIM, PSNR-B, bytes
-    and bits per pixel, one row per image and quality; frequencies.csv with the error at each DCT frequency and the
-    sensitivity to each table entry; and two figures, each in a light and a dark variant.
+    The study writes to DIR: report.html, which opens in any browser; measurements.csv with PSNR, SSIM, PSNR-B, bytes,
+    bits of luma and chroma, DC and AC, and the rate-distortion slope, one row per image and quality; frequencies.csv
+    with the error at each DCT frequency and the sensitivity to each table entry; and two figures, each in a light and a
+    dark variant.
     """
     from pyjpegdiff.study.batch import StoppedError, study_files
 

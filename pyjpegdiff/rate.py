@@ -128,6 +128,15 @@ def jpeg_rate_vjp(
     return counted.bits(), vjp_of(call, counted.bits_vjp)
 
 
+def bits_by_table(coefficients: Coefficients, *, huffman: str = "standard") -> tuple[tuple[Array, Array], ...]:
+    """The parts of `jpeg_rate` for NumPy arrays: of DC and of AC, for luma and, where there is any, for chroma.
+
+    Ends of blocks are counted as AC.
+    """
+    call, huffman = checked(None, coefficients, huffman)
+    return _counted(call, huffman).bits_by_table()
+
+
 def _adapter(coefficients: object) -> ModuleType | None:
     y = getattr(coefficients, "y", None)
     if is_dask_array(y):

@@ -19,6 +19,9 @@ class Counted(Protocol):
     def bits(self) -> Array:
         """The number of bits: the batch shape."""
 
+    def bits_by_table(self) -> tuple[tuple[Array, Array], ...]:
+        """The same, of DC and of AC, for luma and, where there is any, for chroma."""
+
     def bits_vjp(self, cotangent: Array) -> Arrays:
         """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
 
@@ -68,12 +71,19 @@ class Scan(NamedTuple):
     def bits(self) -> Array:
         """The number of bits: the batch shape."""
         total: Array | None = None
-        for table in self.tables:
-            for counts, lengths in zip(table.counts, table.lengths, strict=True):
-                part = entropy.bits(self.xp, counts, lengths)
+        for pair in self.bits_by_table():
+            for part in pair:
                 total = part if total is None else total + part
         assert total is not None
         return np.asarray(total) if isinstance(total, np.generic) else total
+
+    def bits_by_table(self) -> tuple[tuple[Array, Array], ...]:
+        """The same, of DC and of AC, for luma and, where there is any, for chroma."""
+        found = []
+        for table in self.tables:
+            dc, ac = (entropy.bits(self.xp, *each) for each in zip(table.counts, table.lengths, strict=True))
+            found.append((dc, ac))
+        return tuple(found)
 
     def bits_vjp(self, cotangent: Array) -> Arrays:
         """Cotangents of the coefficients, in the shape and the floating dtype of each component."""

@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 
 from pyjpegdiff.learning import LearnedTables
+from pyjpegdiff.study.curves import SAMPLING_OF_PILLOW
 from pyjpegdiff.study.files import find
 from pyjpegdiff.study.learn import DISTORTIONS, HELD_OUT, Judgment, judge, learn, read_photos
-from pyjpegdiff.study.settings import SUBSAMPLINGS
 from pyjpegdiff.terminal import (
     MEGAPIXELS,
     STOPPED,
@@ -51,7 +51,7 @@ Exits with 0 if FILE was written, 130 after Ctrl-C, otherwise with 2.
               help="JSON, as --tables of the other commands reads it.")  # fmt: skip
 @click.option("--measure", type=click.Choice(list(DISTORTIONS)), default="psnr", show_default=True,
               help="What files of equal size should be better in.")  # fmt: skip
-@click.option("--subsampling", type=click.Choice(SUBSAMPLINGS), default="4:2:0", show_default=True,
+@click.option("--subsampling", type=click.Choice(sorted(SAMPLING_OF_PILLOW)), default="4:2:0", show_default=True,
               help="Resolution of chroma.")  # fmt: skip
 @click.option("--iterations", type=click.IntRange(min=1), default=200, show_default=True, metavar="N",
               help="Number of changes of the tables.")  # fmt: skip

@@ -64,7 +64,13 @@ def test_code_accepts_subsamplings_that_pillow_does_not_write(image, tmp_path):
     want = diff_jpeg_coding(RGB.astype(np.float32), 30, ste=True, channel_axis=-1, arithmetic="libjpeg",
                             subsampling="4:4:0")  # fmt: skip
     np.testing.assert_array_equal(pixels(out), want)
-    assert pyjpegdiff("study", image, "--out", tmp_path / "o", "--subsampling", "4:4:0").exit_code == 2
+    assert pyjpegdiff("study", image, "--out", tmp_path / "o", "--subsampling", "4:1:1").exit_code == 2
+    assert (
+        pyjpegdiff(
+            "study", image, "--out", tmp_path / "o", "--subsampling", "4:4:0", "--jobs", "1", "--quality", "30,80"
+        ).exit_code
+        == 0
+    )
 
 
 @pytest.mark.parametrize("options", [(), ("--subsampling", "4:4:0"), ("--tables", "there.txt")])

@@ -60,10 +60,14 @@ class CpuScan:
 
     def bits(self) -> NumPyArray:
         """The number of bits: the batch shape."""
-        is_standard = self.huffman == "standard"
-        weights = _standard_weights(self.counts.shape[1]) if is_standard else self._lengths + _FOLLOWING
+        weights = self._weights
         found = np.vecdot(self.counts.reshape(len(self.counts), -1), weights.reshape(*weights.shape[:-3], -1))
         return found.astype(np.float64).reshape(self.batch_shape)
+
+    def bits_by_table(self) -> tuple[tuple[NumPyArray, NumPyArray], ...]:
+        """The same, of DC and of AC, for luma and, where there is any, for chroma."""
+        found = np.vecdot(self.counts, self._weights).astype(np.float64).reshape(*self.batch_shape, -1, 2)
+        return tuple([(found[..., index, 0], found[..., index, 1]) for index in range(found.shape[-2])])
 
     def bits_vjp(self, cotangent: Any) -> Arrays:
         """Cotangents of the coefficients, in the shape and the floating dtype of each component."""
@@ -77,6 +81,12 @@ class CpuScan:
             setattr(call, name, address_of_new(x))
         self._run(self.library.pyjpegdiff_count_vjp, call)
         return tuple([x.astype(dtype, copy=False) for x, dtype in zip(found, self.dtypes, strict=True)])
+
+    @property
+    def _weights(self) -> NumPyArray:
+        """Bits of a symbol with those that follow it."""
+        is_standard = self.huffman == "standard"
+        return _standard_weights(self.counts.shape[1]) if is_standard else self._lengths + _FOLLOWING
 
     @functools.cached_property
     def _lengths(self) -> NumPyArray:

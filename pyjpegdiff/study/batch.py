@@ -272,11 +272,11 @@ class _Batch:
 
     def write(self, found: Study, shown: dict[str, Pictures], out: Path) -> None:
         """Write all files of the study."""
-        from pyjpegdiff.study import plots, report  # imported here: only this step needs Matplotlib and Jinja
+        from pyjpegdiff.study import maps, plots, report  # imported here: only this step needs Matplotlib and Jinja
 
         curves = {name: image.measurements for name, image in zip(short(found.images), found.images, strict=True)}
         qualities = spread(self.qualities, 5)
-        maps = plots.frequency_maps(
+        shown_maps = maps.frequency_maps(
             [(i.height * i.width, i.measurements) for i in found.images], qualities, self.settings
         )
         images = [
@@ -284,11 +284,11 @@ class _Batch:
              "pictures": shown.get(image.name)}
             for name, image in zip(curves, found.images, strict=True)
         ]  # fmt: skip
-        page = report.report(images, curves, maps, qualities, found.failures, self.settings)
+        page = report.report(images, curves, shown_maps, qualities, found.failures, self.settings)
         figures = [
             figure
             for theme in (plots.LIGHT, plots.DARK)
-            for figure in (plots.rate_distortion(curves, theme), plots.heat_maps(maps, qualities, theme))
+            for figure in (plots.rate_distortion(curves, theme), maps.heat_maps(shown_maps, qualities, theme))
         ]
         contents = [table(found.rows()), table(found.frequency_rows()), *map(plots.figure_png, figures), page]
         for name, content in zip(OUTPUTS, contents, strict=True):

@@ -1,22 +1,23 @@
 """What JPEG does to one image: the error in several measures, the bytes, and the sensitivity to the tables."""
 
-import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
-from pyjpegdiff import Coefficients, diff_jpeg_coding_vjp, jpeg_decode, jpeg_encode
+from pyjpegdiff import diff_jpeg_coding_vjp
+from pyjpegdiff.study.coding import in_file, jpeg_file, scan_bits, slope
 from pyjpegdiff.study.measures import Pixels, Table, blocking_effect, decibels, frequency_energy, similarity
 from pyjpegdiff.study.settings import Settings
 
 T = TypeVar("T")
 LUMA = (0.299, 0.587, 0.114)
+TABLES = ("error_energy", "sensitivity_y", "sensitivity_c")
+"""What a measurement has at each frequency."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,11 @@ class Measurement:
     psnr_b: float
     file_bytes: int
     bits_per_pixel: float
+    luma_dc_bits: int
+    luma_ac_bits: int
+    chroma_dc_bits: int
+    chroma_ac_bits: int
+    rd_slope: float
     error_energy: Table
     sensitivity_y: Table
     sensitivity_c: Table
@@ -51,11 +57,13 @@ def study(
         RGB or grayscale, in the layout of scikit-image and Pillow; pixel values 0..255.
     qualities : iterable of int
         Whole numbers in 1..100, measured in this order.
-    subsampling : {"4:2:0", "4:2:2", "4:4:4"}
-        Resolution of chroma. Only what Pillow can write, because the bytes are those of its file.
+    subsampling : {"4:2:0", "4:2:2", "4:4:0", "4:4:4"}
+        Resolution of chroma. Pillow cannot write 4:4:0: `pyjpegdiff.files` makes that file, which takes more time and
+        up to 300 bytes of memory per pixel.
     arithmetic : {"libjpeg", "float"}
         ``"libjpeg"`` measures the real codec: the result equals, sample for sample, what Pillow with libjpeg-turbo
-        reads back from the file whose bytes are counted. ``"float"`` performs the same roundings in floating point.
+        reads back from the file whose bytes are counted. ``"float"`` performs the same roundings in floating point;
+        bytes and bits are still those of that file.
     quantization_table_y, quantization_table_c : array_like of int, shape (8, 8), optional
         Tables of luma and chroma, entries 1..255, vertical frequency first. Quality scales them; 50 leaves them
         unchanged. Default: Tables K.1 and K.2 of ITU-T T.81.
@@ -76,9 +84,18 @@ def study(
             PSNR-B in dB: PSNR after the blocking effect factor of the result is added to the error. It is never above
             ``psnr``, and equal to it where block edges are not visible;
         ``file_bytes``
-            size of the file that Pillow writes, with headers and standard Huffman tables, without metadata;
+            size of the file that libjpeg-turbo, and so Pillow, writes, with headers and standard Huffman tables,
+            without metadata;
         ``bits_per_pixel``
             ``8 * file_bytes / (H * W)``;
+        ``luma_dc_bits``, ``luma_ac_bits``, ``chroma_dc_bits``, ``chroma_ac_bits``
+            the exact bits of the coefficients in that file: codes, and the bits that follow them. Ends of blocks count
+            as AC; chroma is 0 for grayscale. The sum is `pyjpegdiff.jpeg_rate`. Rounded up to whole bytes, it is
+            ``file_bytes`` without headers, 625 bytes or 330 for grayscale, and without the zero byte that follows each
+            byte of eight ones;
+        ``rd_slope``
+            rate-distortion slope: change of the mean squared error of all samples per additional bit per pixel of
+            coefficients, as quality grows; mostly negative. NaN where the bits do not change;
         ``error_energy``
             (8, 8), in squared pixel values: energy of the luma error at each DCT frequency, vertical frequency first,
             summed over all blocks. Outside the image the error counts as zero. The sum of the 64 entries is the squared
@@ -107,6 +124,10 @@ def study(
         \mathrm{PSNR\text{-}B} = 10 \log_{10} \frac{255^2}{\mathrm{MSE} + \mathrm{BEF}} .
 
     For RGB it is the mean over channels. Also :math:`\eta \le 1`, which matters only for images narrower than a block.
+
+    ``rd_slope`` is the difference of errors over the difference of bits of two files, three qualities below and three
+    above, within 1..100. So it does not depend on which other qualities are measured, and has no surrogate's bias, as
+    the gradient of the error with respect to quality would have.
 
     References
     ----------
@@ -143,7 +164,7 @@ def measure(image: Pixels, quality: int, settings: Settings) -> Measurement:
     del vjp, original  # they hold many times the memory of the image
     error = float(np.square(difference).mean(dtype=np.float64))
     luma = difference.astype(np.float64) if gray else np.einsum("ijk,k->ij", difference, np.array(LUMA))
-    size = len(jpeg_file(image, quality, settings))
+    size, bits = len(jpeg_file(image, quality, settings)), scan_bits(in_file(image, quality, settings))
     return Measurement(
         quality=quality,
         psnr=decibels(error),
@@ -151,35 +172,15 @@ def measure(image: Pixels, quality: int, settings: Settings) -> Measurement:
         psnr_b=decibels(error + blocking_effect(result)),
         file_bytes=size,
         bits_per_pixel=8 * size / math.prod(image.shape[:2]),
+        luma_dc_bits=bits.luma_dc,
+        luma_ac_bits=bits.luma_ac,
+        chroma_dc_bits=bits.chroma_dc,
+        chroma_ac_bits=bits.chroma_ac,
+        rd_slope=slope(image, quality, settings),
         error_energy=frequency_energy(luma),
         sensitivity_y=np.asarray(gradient_y, np.float64),
         sensitivity_c=np.zeros((8, 8)) if gradient_c is None else np.asarray(gradient_c, np.float64),
     )
-
-
-def round_trip(image: Pixels, quality: float, settings: Settings) -> Pixels:
-    """The image after JPEG compression and decompression, of the same shape."""
-    _, result = compressed(image, quality, settings)
-    return result
-
-
-def compressed(image: Pixels, quality: float, settings: Settings) -> tuple[Coefficients, Pixels]:
-    """The coefficients of the image, and the image that they are decompressed to."""
-    options = settings.codec_options(image.ndim == 2)
-    coefficients = jpeg_encode(image.astype(np.float32), quality, ste=True, **options)
-    axis, arithmetic = options["channel_axis"], settings.arithmetic
-    result = jpeg_decode(coefficients, ste=True, arithmetic=arithmetic, channel_axis=axis)
-    return coefficients, np.asarray(result).astype(np.uint8)
-
-
-def jpeg_file(image: Pixels, quality: int, settings: Settings) -> bytes:
-    """The file that Pillow writes."""
-    options: dict[str, Any] = {} if image.ndim == 2 else {"subsampling": settings.subsampling}
-    tables = settings.tables()
-    qtables = [np.asarray(table, int).ravel().tolist() for table in (tables[:1] if image.ndim == 2 else tables)]
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality, qtables=qtables, **options)
-    return file.getvalue()
 
 
 # --- arguments and rows -----------------------------------------------------------------------------------------------
@@ -221,10 +222,13 @@ def rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
     --------
     >>> import numpy as np
     >>> from pyjpegdiff.study import rows, study
-    >>> list(rows(study(np.zeros((16, 16), np.uint8), [50]))[0])
+    >>> row, *_ = rows(study(np.zeros((16, 16), np.uint8), [50]))
+    >>> list(row)[:6]
     ['quality', 'psnr', 'ssim', 'psnr_b', 'file_bytes', 'bits_per_pixel']
+    >>> list(row)[6:]
+    ['luma_dc_bits', 'luma_ac_bits', 'chroma_dc_bits', 'chroma_ac_bits', 'rd_slope']
     """
-    names = ("quality", "psnr", "ssim", "psnr_b", "file_bytes", "bits_per_pixel")
+    names = [field.name for field in fields(Measurement) if field.name not in TABLES]
     return [{name: getattr(measurement, name) for name in names} for measurement in measurements]
 
 
@@ -243,8 +247,7 @@ def frequency_rows(measurements: Sequence[Measurement]) -> list[dict[str, float]
 
 
 def _frequencies(measurement: Measurement) -> Iterator[dict[str, float]]:
-    names = ("error_energy", "sensitivity_y", "sensitivity_c")
     for u in range(8):
         for v in range(8):
-            entries = {name: float(getattr(measurement, name)[u, v]) for name in names}
+            entries = {name: float(getattr(measurement, name)[u, v]) for name in TABLES}
             yield {"quality": measurement.quality, "u": u, "v": v, **entries}

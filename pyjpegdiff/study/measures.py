@@ -24,7 +24,12 @@ def decibels(squared_error: float) -> float:
 
 def psnr(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio of two images in dB, infinite for equal ones."""
-    return decibels(float(np.square(a.astype(np.float64) - b).mean()))
+    return decibels(mean_squared_error(a, b))
+
+
+def mean_squared_error(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """The mean of the squared differences of two images."""
+    return float(np.square(a.astype(np.float64) - b).mean())
 
 
 def similarity(a: Pixels, b: Pixels) -> float:

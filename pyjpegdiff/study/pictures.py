@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyjpegdiff.stages.dct import BLOCK
+from pyjpegdiff.study.coding import round_trip
 from pyjpegdiff.study.files import Pixels
-from pyjpegdiff.study.measurement import round_trip
 from pyjpegdiff.study.settings import Settings
 
 CONTEXT = 3 * BLOCK

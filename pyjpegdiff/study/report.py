@@ -9,22 +9,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import pyjpegdiff
+from pyjpegdiff.study.maps import FrequencyMap, hexadecimal
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.pictures import WorstBlock
-from pyjpegdiff.study.plots import (
-    CURVES,
-    DARK,
-    LIGHT,
-    Curves,
-    FrequencyMap,
-    curve_svg,
-    hexadecimal,
-    legend,
-    summary,
-    tiny,
-)
+from pyjpegdiff.study.plots import DARK, LIGHT, curve_svg, legend
 from pyjpegdiff.study.settings import Settings
+from pyjpegdiff.study.summary import BITS, CURVES, Curves, bits, summary, tiny
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+
+BIT_COLORS = ("#4e79a7", "#a0cbe8", "#f28e2b", "#ffbe7d")
+"""Of DC and of AC, dark and light, for luma and for chroma."""
 
 
 def report(
@@ -44,6 +38,8 @@ def report(
         images=images,
         shown=sorted(filter(itemgetter("pictures"), images), key=lambda image: at_worst(image).psnr),
         summary=summary(curves),
+        parts=list(zip(BITS, BITS.values(), BIT_COLORS, strict=True)),
+        bits=bits(curves),
         tiny=sum(map(tiny, curves.values())),
         figures=[
             {"label": label, "light": curve_svg(measure, curves, LIGHT), "dark": curve_svg(measure, curves, DARK)}
@@ -68,7 +64,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"uri": uri, "number": number, "kilobytes": kilobytes, "outline": outline}
+    environment.filters |= {show.__name__: show for show in (uri, number, significant, kilobytes, outline)}
     environment.globals["at"] = at
     return environment
 
@@ -89,6 +85,13 @@ def uri(content: bytes, kind: str = "image/png") -> str:
 def number(value: float, digits: int = 2) -> str:
     """The value as text: ``∞`` for infinite and ``-`` for missing values."""
     return "-" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def significant(value: float) -> str:
+    """The value as text, with three digits that count where that takes at most three decimals."""
+    if value == 0 or not math.isfinite(value):
+        return number(value, 0)
+    return number(value, min(3, max(0, 2 - math.floor(math.log10(abs(value))))))
 
 
 def kilobytes(size: int) -> str:

@@ -3,7 +3,6 @@
 import io
 import json
 import reprlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import JpegImagePlugin
 
+from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.stages.quantization import scale
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
-SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
-"""The ones that Pillow can write: a study counts the bytes of Pillow's file."""
 ARITHMETICS = ("libjpeg", "float")
 
 MOST = 16 << 20
@@ -42,11 +40,10 @@ class Settings:
         arithmetic: str,
         quantization_table_y: ArrayLike | None,
         quantization_table_c: ArrayLike | None,
-        subsamplings: Sequence[str] = SUBSAMPLINGS,
     ) -> "Settings":
         """Check the arguments of `pyjpegdiff.study.study`, and make settings of them."""
-        if subsampling not in subsamplings:
-            raise ValueError(f"subsampling must be one of {', '.join(subsamplings)}, got {subsampling!r}")
+        if subsampling not in SAMPLINGS:
+            raise ValueError(f"subsampling must be one of {', '.join(sorted(SAMPLINGS))}, got {subsampling!r}")
         if arithmetic not in ARITHMETICS:
             raise ValueError(f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {arithmetic!r}")
         luma = LUMINANCE if quantization_table_y is None else entries("quantization_table_y", quantization_table_y)

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ import numpy as np
 import pyjpegdiff
 from pyjpegdiff.study.files import real_path
 from pyjpegdiff.study.lock import LockedError, locked
-from pyjpegdiff.study.measurement import Measurement
+from pyjpegdiff.study.measurement import TABLES, Measurement
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.whole_file import PARTIAL, write_whole
 
 PLAN = "study.json"
 ROWS = "rows"
-TABLES = ("error_energy", "sensitivity_y", "sensitivity_c")
 LOCK = ".lock"
 SIGNED = len('["", ') + 64
 """Where a row begins in its file, after the check sum."""
@@ -104,7 +103,10 @@ class Store:
             raise OccupiedError(f"{self._folder} holds a study that differs in {', '.join(differs)}")
 
     def load(self, digest: str, quality: int) -> Measurement | None:
-        """A row, if it has been measured and is as it was saved; whatever else is there is measured again."""
+        """A row, if it has been measured and is as it was saved; whatever else is there is measured again.
+
+        So is a row of another version of this package that had other columns.
+        """
         try:
             found = self._path(digest, quality).read_bytes()
         except OSError:
@@ -113,6 +115,8 @@ class Store:
         if found != self._signed(digest, quality, content):
             return None
         row = json.loads(content)
+        if row.keys() != {field.name for field in fields(Measurement)}:
+            return None
         return Measurement(**{**row, **{name: np.array(row[name]) for name in TABLES}})
 
     def save(self, digest: str, row: Measurement) -> None:

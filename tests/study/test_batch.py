@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -60,9 +62,10 @@ def test_files_of_all_kinds(folder):
     for name, pixels in {"in/a/same name.png": RGB, "in/gray.tif": RGB[..., 0], "in/tiny <&>.png": RGB[:2, :3]}.items():
         for want in study(pixels, [10, 90]):
             row = by_name[name, want.quality]
-            for column in ("psnr", "ssim", "psnr_b", "bits_per_pixel"):
+            for column in ("psnr", "ssim", "psnr_b", "bits_per_pixel", "rd_slope"):
                 np.testing.assert_equal(float(row[column]), getattr(want, column))
-            assert int(row["file_bytes"]) == want.file_bytes
+            for column in ("file_bytes", "luma_dc_bits", "luma_ac_bits", "chroma_dc_bits", "chroma_ac_bits"):
+                assert int(row[column]) == getattr(want, column)
             assert (int(row["height"]), int(row["width"])) == pixels.shape[:2]
             assert int(row["channels"]) == (3 if pixels.ndim == 3 else 1)
     assert by_name["in/日本.png", 10]["note"] == "transparency on white"
@@ -107,6 +110,38 @@ def test_rows_are_not_measured_again(folder, monkeypatch):
     save(folder / "a.png", RGB[:, ::-1])  # other content under the same name
     study_files(["in"], [10, 50, 90], "out")
     assert len(measured) == 9
+
+
+def test_rows_without_the_columns_of_today_are_measured_again(folder):
+    """A study of an older version goes on in its folder."""
+    save(folder / "a.png")
+    study_files(["in"], [10, 90], "out")
+    before = {name: Path("out", name).read_bytes() for name in OUTPUTS}
+    assert before["measurements.csv"].splitlines()[0].decode() == (
+        "image,width,height,channels,note,quality,psnr,ssim,psnr_b,file_bytes,bits_per_pixel,"
+        "luma_dc_bits,luma_ac_bits,chroma_dc_bits,chroma_ac_bits,rd_slope"
+    )
+    for path in Path("out").glob("rows/*/*.json"):
+        _, row = json.loads(path.read_bytes())
+        for name in [name for name in row if name.endswith("_bits") or name == "rd_slope"]:
+            del row[name]
+        digest, quality = path.stem.rsplit("-", 1)
+        content = json.dumps(row).encode()
+        signed = f"{path.parent.name} {digest} {int(quality)} ".encode() + content
+        path.write_bytes(b'["%s", %s]' % (hashlib.sha256(signed).hexdigest().encode(), content))
+    states = []
+    study_files(["in"], [10, 90], "out", progress=lambda *state: states.append(state))
+    assert ("measuring", 0, 2) in states
+    assert {name: Path("out", name).read_bytes() for name in OUTPUTS} == before
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:4:0", "4:4:4"])
+def test_every_subsampling(folder, subsampling):
+    save(folder / "a.png")
+    study_files(["in"], [50], "out", subsampling=subsampling)
+    (row,), (want,) = written(Path("out")), study(RGB, [50], subsampling=subsampling)
+    assert int(row["file_bytes"]) == want.file_bytes
+    assert f"<dd>{subsampling}</dd>" in Path("out/report.html").read_text(encoding="utf-8")
 
 
 def test_outputs_are_not_inputs(folder):

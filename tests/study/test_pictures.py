@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyjpegdiff.study.measurement import round_trip
+from pyjpegdiff.study.coding import round_trip
 from pyjpegdiff.study.pictures import Window, detail, picture, shrink, worst_blocks
 from pyjpegdiff.study.settings import Settings
 

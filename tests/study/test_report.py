@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from pyjpegdiff.study import plots, study
+from pyjpegdiff.study import study
+from pyjpegdiff.study.maps import frequency_maps
 from pyjpegdiff.study.pictures import picture
-from pyjpegdiff.study.report import number, report
+from pyjpegdiff.study.report import number, report, significant
 from pyjpegdiff.study.settings import Settings
 
 EVIL = '<script>alert("1")</script> & "\'.png'
@@ -40,7 +41,7 @@ class Page(HTMLParser):
 def page_of(image, name, failures=(), pictures=True):
     measurements = study(image, (10, 90))
     curves = {name: measurements}
-    maps = plots.frequency_maps([(image[..., 0].size, measurements)], [10, 90], Settings())
+    maps = frequency_maps([(image[..., 0].size, measurements)], [10, 90], Settings())
     shown = picture(image, [10, 90], 90, Settings()) if pictures else None
     images = [{"name": name, "size": image.shape[1::-1], "note": "a note <b>", "measurements": measurements,
                "pictures": shown}]  # fmt: skip
@@ -93,10 +94,25 @@ def test_worst_images_come_first():
         curves[name] = measurements
         images.append({"name": name, "size": (24, 24), "note": "", "measurements": measurements,
                        "pictures": picture(pixels, [10, 90], 10, Settings())})  # fmt: skip
-    maps = plots.frequency_maps([(576, found) for found in curves.values()], [10, 90], Settings())
+    maps = frequency_maps([(576, found) for found in curves.values()], [10, 90], Settings())
     text = report(images, curves, maps, [10, 90], (), Settings()).decode()
     assert re.findall(r"<h3>image (\d+)</h3>", text) == ["60", "40", "20", "10"]
     assert "Sorted by PSNR at quality 10, the lowest first." in text
+
+
+def test_bits_and_slopes_are_shown():
+    text, measurements = page_of(np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8), "image")
+    shares, numbers = Page(text).text.partition("Bits of coefficients")[2].split("Numbers")
+    for row in measurements:
+        counts = [row.luma_dc_bits, row.luma_ac_bits, row.chroma_dc_bits, row.chroma_ac_bits]
+        for count in counts:
+            assert f"{100 * count / sum(counts):.1f} %" in shares
+            assert f"{count:,}" in numbers
+        assert significant(row.rd_slope) in shares
+        assert significant(row.rd_slope) in numbers
+    widths = [float(width) for width in re.findall(r'<i style="width:([0-9.]+)%;background', text)]
+    assert len(widths) == 2 * 4
+    assert abs(sum(widths) - 200) < 8 * 0.006  # rounded to two digits
 
 
 def test_images_that_are_not_shown_are_counted():
@@ -105,4 +121,7 @@ def test_images_that_are_not_shown_are_counted():
 
 
 def test_numbers():
+    assert [significant(value) for value in (-2801.3, -12.345, -0.5, 0.00012, 0.0, float("nan"), float("-inf"))] == [
+        "-2801", "-12.3", "-0.500", "0.000", "0", "-", "∞"
+    ]  # fmt: skip
     assert [number(value) for value in (1.234, float("inf"), float("nan"))] == ["1.23", "∞", "-"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyjpegdiff.study.measurement import jpeg_file
+from pyjpegdiff.study.coding import jpeg_file
 from pyjpegdiff.study.settings import Settings, Tables, read_tables
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE, ZIGZAG
 from tests.photos import pillow_file

@@ -15,7 +15,9 @@ from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.store import OccupiedError, Store, StudyError
 
-ROW = Measurement(50, math.inf, math.nan, 30.1, 123, 0.1, *np.random.default_rng(0).normal(size=(3, 8, 8)))
+ROW = Measurement(
+    50, math.inf, math.nan, 30.1, 123, 0.1, 11, 12, 13, 14, -2.5, *np.random.default_rng(0).normal(size=(3, 8, 8))
+)
 
 
 def opened(folder, settings=None, qualities=(50,), paths=(), overwrite=False):
@@ -62,6 +64,23 @@ def test_damaged_rows_are_not_loaded(tmp_path):
     assert store.load("abd", 50) is None  # the row of another image
     path.mkdir()
     assert store.load("abc", 50) is None
+
+
+@pytest.mark.parametrize("gone", [("rd_slope",), ("luma_dc_bits", "luma_ac_bits", "chroma_dc_bits"), ()])
+def test_rows_with_other_columns_are_not_loaded(tmp_path, gone):
+    """Those of another version, as it saved them."""
+
+    class Other:
+        def __init__(self):
+            vars(self).update({name: value for name, value in vars(ROW).items() if name not in gone})
+            if not gone:
+                self.later = 5
+
+    store = opened(tmp_path)
+    store.save("abc", Other())
+    assert store.load("abc", 50) is None
+    store.save("abc", ROW)
+    assert store.load("abc", 50) is not None
 
 
 def test_a_row_is_json(tmp_path):

@@ -1,0 +1,68 @@
+"""Maps of frequencies: the right means, colors and notes, and nothing cut off."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+
+from pyjpegdiff.study import maps, plots, study
+from pyjpegdiff.study.settings import Settings
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+NOISE = study(IMAGE, (10, 50, 90))
+FLAT = study(np.full((24, 32), 128, np.uint8), (10, 50, 90))
+TINY = study(IMAGE[:3, :3], (10, 50, 90))
+
+
+def test_maps_say_how_many_steps_are_clamped():
+    settings = Settings()
+    for quality in (1, 5, 10, 13, 50, 100):
+        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        want = [sum((entry * scale + 50) // 100 > 255 for row in table for entry in row)
+                for table in (settings.luma, settings.chroma)]  # fmt: skip
+        assert settings.clamped(quality) == tuple(want)
+    error, luma, chroma = maps.frequency_maps([(24 * 32, NOISE)], [10, 90], settings)
+    assert [shown.note(1) for shown in (error, luma, chroma)] == ["", "", ""]
+    assert error.note(0) == ""
+    assert luma.note(0) == f"{settings.clamped(10)[0]} steps clamped to 255"
+    assert luma._replace(clamped=[1, 0]).note(0) == "1 step clamped to 255"
+
+
+@pytest.mark.parametrize("theme", [plots.LIGHT, plots.DARK])
+def test_heat_maps_name_both_frequencies_and_nothing_is_cut_off(theme):
+    for qualities in ([10], [10, 90], [10, 50, 90]):
+        figure = maps.heat_maps(maps.frequency_maps([(24 * 32, NOISE)], qualities, Settings()), qualities, theme)
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        labels = [ax.get_xlabel() for ax in figure.axes] + [ax.get_ylabel() for ax in figure.axes]
+        assert sum(label.startswith("horizontal frequency") for label in labels) == 3 * len(qualities)
+        assert sum(label.endswith("vertical frequency") for label in labels) == 3
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.get_figwidth()
+        assert box.y1 <= figure.get_figheight()
+        assert to_hex(figure.get_facecolor()) == theme.paper
+
+
+def test_maps_are_means_over_images():
+    found = maps.frequency_maps([(24 * 32, NOISE), (9, TINY)], [10, 90], Settings())
+    energy, luma, chroma = found
+    want = (NOISE[2].error_energy / (24 * 32) + TINY[2].error_energy / 9) / 2
+    np.testing.assert_allclose(energy.tables[1], want, rtol=1e-12)
+    np.testing.assert_allclose(luma.tables[0], (NOISE[0].sensitivity_y + TINY[0].sensitivity_y) / 2, rtol=1e-12)
+    np.testing.assert_allclose(chroma.tables[0], (NOISE[0].sensitivity_c + TINY[0].sensitivity_c) / 2, rtol=1e-12)
+    largest = max(table.max() for table in luma.tables)
+    place = next((i, j, k) for i, table in enumerate(luma.tables) for j, k in np.argwhere(table == largest))
+    assert luma.colors()[place[0]][place[1:]] == to_hex((0.987053, 0.991438, 0.749504))  # where magma ends
+    plots.figure_png(maps.heat_maps(found, [10, 90], plots.LIGHT))
+
+
+def test_maps_without_error():
+    found = maps.frequency_maps([(24 * 32, FLAT)], [50], Settings())
+    assert not any(table.any() for shown in found for table in shown.tables)
+    plots.figure_png(maps.heat_maps(found, [50], plots.DARK))
+    assert {color for shown in found for table in shown.colors() for color in table.ravel()} == {"#000004"}
+    assert math.isinf(FLAT[0].psnr)
