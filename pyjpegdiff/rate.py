@@ -110,7 +110,7 @@ def jpeg_rate_vjp(
     >>> from pyjpegdiff import jpeg_encode, jpeg_encode_vjp, jpeg_rate, jpeg_rate_vjp
     >>> image = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
     >>> stored, encode_vjp = jpeg_encode_vjp(
-    ...     image, 60, arithmetic="libjpeg", rounding="identity", wrt=("jpeg_quality",)
+    ...     image, 60, arithmetic="libjpeg", rounding="identity", steps_gradient="surrogate", wrt=("jpeg_quality",)
     ... )
     >>> unrounded = jpeg_encode(  # at quality 50 tables are steps
     ...     image.astype(np.float32), 50, stored.steps_y, stored.steps_c, rounding="identity"
