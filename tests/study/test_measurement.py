@@ -92,7 +92,10 @@ def test_a_flat_image_loses_nothing():
 
 @pytest.mark.parametrize("quality", [10, 30, 60, 90])
 def test_sensitivity_equals_its_formula(quality):
-    """2 / N * s / 100 * sum of E (round(C/S) - C/S): coefficients C, those of the error E, steps S = s T / 100."""
+    """2 / N * s / 100 * rho * sum of E (round(C/S) - C/S): coefficients C, those of the error E, steps S = s T / 100.
+
+    rho is the growth of the squared error from 3/4 to 5/4 of the step, over the squared error, within 0.05..1.
+    """
     image = (noisy_ramp(1, 64, 72, gray=True) // 3 + 85).astype(np.uint8)  # far from 0 and 255: nothing is clipped
     (found,) = study(image, [quality], arithmetic="float")
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
@@ -103,7 +106,9 @@ def test_sensitivity_equals_its_formula(quality):
 
     multiples = blocks(image - 128.0) / steps
     errors = blocks(round_trip(image, quality, Settings(arithmetic="float")) - image.astype(float))
-    want = 2 / image.size * scale / 100 * (errors * (np.round(multiples) - multiples)).sum((0, 1))
+    squares = [((f * np.round(multiples / f) - multiples) ** 2).sum((0, 1)) for f in (0.75, 1, 1.25)]
+    share = ((squares[2] - squares[0]) / squares[1]).clip(0.05, 1)
+    want = 2 / image.size * scale / 100 * share * (errors * (np.round(multiples) - multiples)).sum((0, 1))
     want[np.array(LUMINANCE) * scale > 25_550] *= 1e-3  # the slope of a clipped step
     # The error of a coefficient below 1024 in float32 is less than 1e-3. So is the error of each of the 72 products,
     # whose factors are at most half a step and 1/2.
@@ -115,7 +120,12 @@ def test_sensitivity_equals_its_formula(quality):
 @turbo
 @pytest.mark.parametrize("name", NAMES)
 def test_sensitivity_predicts_the_effect_of_other_tables_on_pillows_error(name):
-    """All steps of a table are made finer and coarser by a fifth: the sign is right, and the size roughly."""
+    """All steps of a table are made finer and coarser by a fifth: the sign is right, and mostly the size.
+
+    Where large areas are flat, many coefficients share one error, which by chance may be small beside what it is at
+    other steps.
+    """
+    ratios = []
     image = np.ascontiguousarray(photo(name)[:200, 100:300])
     tables = {"y": np.array(LUMINANCE), "c": np.array(CHROMINANCE)}
     for found in study(image, [10, 50, 90]):
@@ -127,7 +137,9 @@ def test_sensitivity_predicts_the_effect_of_other_tables_on_pillows_error(name):
                 result = pillow(image, found.quality, qtables=qtables)
                 errors.append(((result.astype(float) - image) ** 2).mean())
             change = (getattr(found, f"sensitivity_{plane}") * (coarser - finer)).sum()
-            assert 0.5 < change / (errors[1] - errors[0]) < 5
+            ratios.append(change / (errors[1] - errors[0]))
+    assert 0.1 < min(ratios) <= max(ratios) < 1.4
+    assert 0.7 < np.median(ratios) < 1.2
 
 
 def test_sensitivity_is_zero_at_quality_100():
