@@ -18,7 +18,7 @@ from rich.progress import track
 from benchmarks.photos import PHOTOS, load, middle
 from benchmarks.published_tables import PUBLISHED, Steps
 from pyjpegdiff import tables as shipped
-from pyjpegdiff.distortions import dissimilarity, squared_error
+from pyjpegdiff.distortions import dissimilarity, multiscale_dissimilarity, squared_error
 from pyjpegdiff.learning import Distortion, LearnedTables, learn_tables
 from pyjpegdiff.study.curves import MEASURES, Point, point, saving, steps_at
 from pyjpegdiff.whole_file import write_whole
@@ -29,7 +29,9 @@ WIDER = (8, 12, 16, *QUALITIES, 97)
 """For tables whose qualities mean something else: together they cover the range of Annex K."""
 SIDE = 256
 ITERATIONS = 100
-DISTORTIONS: dict[str, Distortion] = {"PSNR": squared_error, "SSIM": dissimilarity}
+DISTORTIONS: dict[str, Distortion] = {
+    "PSNR": squared_error, "SSIM": dissimilarity, "MULTISCALE": multiscale_dissimilarity,
+}  # fmt: skip
 ALL = "all"
 
 

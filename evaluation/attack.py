@@ -84,6 +84,7 @@ CODECS: dict[str, tuple[Codec, str]] = {
     "Diff-JPEG, smooth": (_diff_jpeg(False), "diff_jpeg"),
     "Diff-JPEG, STE": (_diff_jpeg(True), "diff_jpeg"),
     "smooth cubic": (_ours("cubic"), "torch"),
+    "STE cubic": (_ours("cubic", ste=True), "torch"),
     **{f"smooth, h = 1/2, p = {p}": (_ours(staircase(0.5, p)), "torch") for p in (4, 6, 8, 10, 16)},
     **{f"smooth, h = 1, p = {p}": (_ours(staircase(1, p)), "torch") for p in (6, 10)},
     "STE, h = 1, p = 4": (_ours(staircase(1, 4), ste=True), "torch"),
@@ -125,6 +126,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evaluation.attack", description=__doc__)
     parser.add_argument("half", choices=("choose", "report"))
     parser.add_argument("crops", type=int, help="how many, every photo in turn")
+    parser.add_argument(
+        "--codecs", nargs="+", choices=CODECS, default=list(CODECS), metavar="NAME", help="some of them"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     of_photos = [list(crops(name)) for name in (CHOOSE if options.half == "choose" else REPORT)]
@@ -138,7 +142,8 @@ def main() -> None:
     known = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     done = {(row["codec"], row["quality"]) for row in known}
     for quality in QUALITIES:
-        for name, (codec, module) in CODECS.items():
+        for name in options.codecs:
+            codec, module = CODECS[name]
             if (name, quality) in done or not importlib.util.find_spec(module):
                 continue
             start, losses = time.perf_counter(), []

@@ -74,7 +74,7 @@ def learn_tables(
         From 1 to below 100, at which the tables will be used. Quality scales tables; at 50 they are unchanged.
     distortion : callable
         ``distortion(image, decoded)`` is a positive number and its gradient with respect to ``decoded``, both images
-        float64, channels last. `pyjpegdiff.distortions` has two.
+        float64, channels last. `pyjpegdiff.distortions` has three.
     subsampling, huffman : str
         As in `jpeg_encode` and `jpeg_rate`.
     start : pair of arrays, shape (8, 8)

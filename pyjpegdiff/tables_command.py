@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from pyjpegdiff.learning import LearnedTables
-from pyjpegdiff.study.curves import SAMPLING_OF_PILLOW
+from pyjpegdiff.study.curves import MEASURES, SAMPLING_OF_PILLOW
 from pyjpegdiff.study.files import find
 from pyjpegdiff.study.learn import DISTORTIONS, HELD_OUT, Judgment, judge, learn, read_photos
 from pyjpegdiff.terminal import (
@@ -50,7 +50,8 @@ Exits with 0 if FILE was written, 130 after Ctrl-C, otherwise with 2.
 @click.option("--out", metavar="FILE", required=True, type=PathArgument(),
               help="JSON, as --tables of the other commands reads it.")  # fmt: skip
 @click.option("--measure", type=click.Choice(list(DISTORTIONS)), default="psnr", show_default=True,
-              help="What files of equal size should be better in.")  # fmt: skip
+              help="What files of equal size should be better in; multiscale: SSIM at full, half and quarter size, "
+              "which comes nearest to what people see.")  # fmt: skip
 @click.option("--subsampling", type=click.Choice(sorted(SAMPLING_OF_PILLOW)), default="4:2:0", show_default=True,
               help="Resolution of chroma.")  # fmt: skip
 @click.option("--iterations", type=click.IntRange(min=1), default=200, show_default=True, metavar="N",
@@ -120,7 +121,7 @@ def _text(judgment: Judgment) -> str:
 def _mean(judged: list[Judgment]) -> str:
     """The mean of the logarithms of ratios, as a change."""
     parts = []
-    for measure in DISTORTIONS:
+    for measure in MEASURES:
         ratios = [judgment.sizes[measure] / judgment.before.size for judgment in judged]
         finite = [math.log(ratio) for ratio in ratios if math.isfinite(ratio)]
         parts.append(f"{math.expm1(np.mean(finite)):+.1%}" if finite else "unknown")

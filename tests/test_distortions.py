@@ -3,10 +3,12 @@ import pytest
 
 pytest.importorskip("skimage")
 from skimage.metrics import structural_similarity
+from skimage.transform import downscale_local_mean
 
-from pyjpegdiff.distortions import dissimilarity, squared_error
+from pyjpegdiff.distortions import dissimilarity, multiscale_dissimilarity, squared_error
 
-SHAPES = [(7, 7), (20, 9), (16, 24, 3), (31, 8, 1)]
+SHAPES = [(7, 7), (20, 9), (16, 24, 3), (31, 8, 1), (57, 30, 3)]
+DISTORTIONS = [squared_error, dissimilarity, multiscale_dissimilarity]
 
 
 def pair(shape):
@@ -23,8 +25,19 @@ def test_dissimilarity_is_one_minus_the_similarity_of_scikit_image(shape):
     assert dissimilarity(image, decoded)[0] == pytest.approx(want, abs=1e-12)
 
 
+@pytest.mark.parametrize(("shape", "scales"), [((7, 13), 1), ((14, 27, 3), 2), ((29, 31), 3), ((64, 57, 3), 3)])
+def test_multiscale_dissimilarity_is_the_mean_of_those_of_scikit_images_reductions(shape, scales):
+    _, image, decoded = pair(shape)
+    values = []
+    for scale in range(scales):
+        block = (2**scale, 2**scale, 1)[: len(shape)]
+        whole = tuple(slice(length // 2**scale * 2**scale) for length in shape[:2])
+        values.append(dissimilarity(*(downscale_local_mean(x[whole], block) for x in (image, decoded)))[0])
+    assert multiscale_dissimilarity(image, decoded)[0] == pytest.approx(np.mean(values), abs=1e-12)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("distortion", [squared_error, dissimilarity])
+@pytest.mark.parametrize("distortion", DISTORTIONS)
 def test_gradient_equals_central_differences(distortion, shape):
     rng, image, decoded = pair(shape)
     before = image.copy(), decoded.copy()
@@ -41,7 +54,7 @@ def test_gradient_equals_central_differences(distortion, shape):
 
 def test_equal_images_have_no_distortion_and_no_gradient():
     _, image, _ = pair((16, 24, 3))
-    for distortion in (squared_error, dissimilarity):
+    for distortion in DISTORTIONS:
         value, gradient = distortion(image, image)
         assert abs(value) < 1e-12
         assert np.abs(gradient).max() < 1e-12

@@ -7,7 +7,7 @@ pytest.importorskip("skimage")
 from PIL import Image
 
 from pyjpegdiff import jpeg_encode, jpeg_rate
-from pyjpegdiff.distortions import dissimilarity, squared_error
+from pyjpegdiff.distortions import dissimilarity, multiscale_dissimilarity, squared_error
 from pyjpegdiff.learning import Learning, learn_tables
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from tests.photos import photo
@@ -61,7 +61,7 @@ def test_noise_of_one_variance_at_all_frequencies_gets_flat_steps_of_luma():
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", "4:4:0"])
-@pytest.mark.parametrize("distortion", [squared_error, dissimilarity])
+@pytest.mark.parametrize("distortion", [squared_error, dissimilarity, multiscale_dissimilarity])
 def test_going_on_gives_the_same_as_not_being_interrupted(subsampling, distortion):
     found = []
     options = {**SHORT, "subsampling": subsampling, "distortion": distortion, "seed": 3}

@@ -10,14 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 import pyjpegdiff
-from pyjpegdiff.distortions import WINDOW, dissimilarity, squared_error
+from pyjpegdiff.distortions import WINDOW, dissimilarity, multiscale_dissimilarity, squared_error
 from pyjpegdiff.learning import Distortion, LearnedTables, Learning, learn_tables
 from pyjpegdiff.study.curves import MEASURES, Point, point, size_at, steps_at
 from pyjpegdiff.study.files import Input, Pixels, Read, UnreadableError, read_image
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from pyjpegdiff.whole_file import write_whole
 
-DISTORTIONS: dict[str, Distortion] = {"psnr": squared_error, "ssim": dissimilarity}
+DISTORTIONS: dict[str, Distortion] = {
+    "psnr": squared_error, "ssim": dissimilarity, "multiscale": multiscale_dissimilarity,
+}  # fmt: skip
 SIDE = 256
 """Learned from is the middle of a photo: that is fast, and one photo teaches hardly more."""
 HELD_OUT = 4
