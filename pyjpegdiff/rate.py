@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from array_api_compat import is_dask_array
-
 from pyjpegdiff import arguments, checks, scan
 from pyjpegdiff.adapters import adapter_of
 from pyjpegdiff.arguments import NUMPY, Call, Library
@@ -138,13 +136,7 @@ def bits_by_table(coefficients: Coefficients, *, huffman: str = "standard") -> t
 
 
 def _adapter(coefficients: object) -> ModuleType | None:
-    y = getattr(coefficients, "y", None)
-    if is_dask_array(y):
-        raise TypeError(
-            "coefficients.y must be an array of NumPy, CuPy, torch, JAX or another library of the array API standard, "
-            "got a Dask array; call jpeg_rate for each chunk"
-        )
-    return adapter_of(y)
+    return adapter_of(getattr(coefficients, "y", None))
 
 
 def checked(library: Library | None, coefficients: Coefficients, huffman: object) -> tuple[Call, str]:

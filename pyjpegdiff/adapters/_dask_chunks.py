@@ -35,14 +35,14 @@ class Chunks:
         named = list(zip(operation.inputs, inputs, strict=False))
         labels = [labels_of(operation, plan, name, x.ndim, batch_ndim) for name, x in named]
         chunks = tuple([inputs[0].chunks[labels[0].index(label)] for label in range(batch_ndim)])
-        cut = [_cut(name, x, own, chunks) for (name, x), own in zip(named, labels, strict=True)]
+        pieces = [cut(name, x, own, chunks) for (name, x), own in zip(named, labels, strict=True)]
         work = functools.partial(_forward, operation, plan, size, needs, _count(chunks))
-        made = _tuples(work, operation.name, batch_ndim, cut, labels)
+        made = tuples(work, operation.name, batch_ndim, pieces, labels)
         types = operation.output_types(plan, size, tuple([_type_of(x) for x in inputs]))
         outputs = []
         for place, (name, type_) in enumerate(zip(operation.outputs, types, strict=False)):
             own = labels_of(operation, plan, name, len(type_.shape), batch_ndim)
-            outputs.append(_pick(made, place, own, type_).first())
+            outputs.append(pick(made, place, own, type_).first())
         return tuple(outputs), (made,)
 
     def vjp(
@@ -52,10 +52,10 @@ class Chunks:
         """Cotangents of the inputs; those of what chunks share are summed over them."""
         (made,) = residuals
         chunks, batch_ndim = made.chunks, made.ndim
-        cut, labels = [made], [tuple(range(batch_ndim))]
+        pieces, labels = [made], [tuple(range(batch_ndim))]
         for name, x in zip(operation.inputs, inputs, strict=False):
             own = () if x is None else labels_of(operation, plan, name, x.ndim, batch_ndim)
-            cut.append(None if x is None else _cut(name, x, own, chunks))
+            pieces.append(None if x is None else cut(name, x, own, chunks))
             labels.append(own)
         for name, x in zip(operation.outputs, cotangents, strict=False):
             own = () if x is None else labels_of(operation, plan, name, x.ndim, batch_ndim)
@@ -63,10 +63,10 @@ class Chunks:
             if x is not None:
                 require_whole(label, name, x, own, batch_ndim)
                 x, own = _once(name, x, own, chunks)
-            cut.append(x)
+            pieces.append(x)
             labels.append(own)
         work = functools.partial(_vjp, operation, plan, size, needs, _count(chunks), len(inputs))
-        pulled = _tuples(work, f"{operation.name}-vjp", batch_ndim, cut, labels)
+        pulled = tuples(work, f"{operation.name}-vjp", batch_ndim, pieces, labels)
         given = tuple([None if x is None else _type_of(x) for x in inputs])
         types = operation.cotangent_types(plan, size, given, tuple(map(sum, chunks)))
         found: list[Any] = []
@@ -76,7 +76,7 @@ class Chunks:
                 continue
             own = labels_of(operation, plan, name, len(type_.shape), batch_ndim)
             wide = type_._replace(dtype=_wide(name, type_.dtype))
-            found.append(_pick(pulled, place, own, wide).summed().astype(type_.dtype))
+            found.append(pick(pulled, place, own, wide).summed().astype(type_.dtype))
         return tuple(found)
 
 
@@ -128,7 +128,7 @@ def _varies(length: int, label: int, chunks: BatchChunks) -> bool:
     return label < len(chunks) and length == sum(chunks[label])
 
 
-def _cut(name: str, x: Any, labels: Labels, chunks: BatchChunks) -> Any:
+def cut(name: str, x: Any, labels: Labels, chunks: BatchChunks) -> Any:
     """An array cut as the batch is; what chunks share in one piece."""
     x = as_dask(x)
     lengths = {
@@ -141,7 +141,7 @@ def _once(name: str, x: Any, labels: Labels, chunks: BatchChunks) -> tuple[Any, 
     """A cotangent, cut. Of what chunks share one has it, and the others zeros, so that it counts once."""
     missing = _missing(labels, len(chunks))
     labels = (*missing, *labels)
-    x = _cut(name, as_dask(x)[(None,) * len(missing)], labels, chunks)
+    x = cut(name, as_dask(x)[(None,) * len(missing)], labels, chunks)
     for axis, label in enumerate(labels):
         if label < len(chunks) and (label in missing or not _varies(x.shape[axis], label, chunks)):
             zeros, place = da.zeros_like(x), _representative(chunks[label])
@@ -162,7 +162,7 @@ def _missing(labels: Labels, batch_ndim: int) -> Labels:
 # --- work on a chunk --------------------------------------------------------------------------------------------------
 
 
-def _tuples(work: Callable[..., Any], name: str, batch_ndim: int, arrays: Sequence[Any], labels: Sequence[Any]) -> Any:
+def tuples(work: Callable[..., Any], name: str, batch_ndim: int, arrays: Sequence[Any], labels: Sequence[Any]) -> Any:
     """An array of one tuple per chunk: what ``work`` makes of the arrays' chunks. None stays None."""
     pairs = zip(arrays, labels, strict=True)
     given = [each for x, own in pairs for each in ((None, None) if x is None else (x, own))]
@@ -174,8 +174,8 @@ def _tuples(work: Callable[..., Any], name: str, batch_ndim: int, arrays: Sequen
 def _forward(
     operation: Operation, plan: Plan, size: Size, needs: tuple[bool, ...], count: int, *chunks: Any
 ) -> tuple[Arrays, Arrays]:
-    with _share_of_threads(count):
-        inputs = tuple(map(_only, chunks))
+    with share_of_threads(count):
+        inputs = tuple(map(only, chunks))
         return _backend(plan).forward(operation, plan, size, numpy_namespace.xp, inputs, needs)
 
 
@@ -184,24 +184,24 @@ def _vjp(
     *chunks: Any,
 ) -> tuple[Cotangents]:  # fmt: skip
     outputs, residuals = made
-    arrays = [None if chunk is None else _only(chunk) for chunk in chunks]
+    arrays = [None if chunk is None else only(chunk) for chunk in chunks]
     cotangents = tuple(
         [None if g is None else g.reshape(x.shape) for g, x in zip(arrays[inputs:], outputs, strict=True)]
     )
-    with _share_of_threads(count):
+    with share_of_threads(count):
         given = tuple(arrays[:inputs])
         pulled = _backend(plan).vjp(operation, plan, size, numpy_namespace.xp, given, residuals, cotangents, needs)
     return (pulled,)
 
 
-def _only(chunk: Any) -> Any:
+def only(chunk: Any) -> Any:
     # Dask gives a list per axis that the tuples lack, each of one chunk; to have it concatenate them would copy.
     while isinstance(chunk, list):
         (chunk,) = chunk
     return chunk
 
 
-def _share_of_threads(count: int) -> Any:
+def share_of_threads(count: int) -> Any:
     """Dask works on as many chunks at once as there are CPUs; threads of ours are for what it leaves idle."""
     return threads.at_most(max(1, threads.cpus() // count))
 
@@ -239,7 +239,7 @@ class _Picked(NamedTuple):
         return self.array.sum(axis=self.shared, keepdims=True)[(0,) * self.missing] if self.shared else self.array
 
 
-def _pick(tuples: Any, place: int, labels: Labels, type_: ArrayType) -> _Picked:
+def pick(tuples: Any, place: int, labels: Labels, type_: ArrayType) -> _Picked:
     chunks = tuples.chunks
     missing = _missing(labels, len(chunks))
     lengths = dict(zip(labels, type_.shape, strict=True))

@@ -43,7 +43,8 @@ import dask.array as da
 import numpy as np
 from array_api_compat import array_namespace
 
-from pyjpegdiff import api, arguments, arrays, backends, checks, execution
+from pyjpegdiff import api, arguments, arrays, backends, checks, execution, rate
+from pyjpegdiff.adapters import _dask_rate
 from pyjpegdiff.adapters._dask_chunks import Chunks, as_dask, labels_of, require_whole
 from pyjpegdiff.arguments import NUMPY, Call, Library
 from pyjpegdiff.operations import BLOCKS, CODE, DECODE, ENCODE, Operation
@@ -56,6 +57,8 @@ __all__ = [
     "jpeg_decode_vjp",
     "jpeg_encode",
     "jpeg_encode_vjp",
+    "jpeg_rate",
+    "jpeg_rate_vjp",
 ]
 
 P = ParamSpec("P")
@@ -126,3 +129,21 @@ jpeg_encode = _adapted(api.jpeg_encode, ENCODE, arguments.coding)
 jpeg_encode_vjp = _adapted(api.jpeg_encode_vjp, ENCODE, arguments.coding)
 jpeg_decode = _adapted(api.jpeg_decode, DECODE, arguments.decoding)
 jpeg_decode_vjp = _adapted(api.jpeg_decode_vjp, DECODE, arguments.decoding)
+
+
+def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> da.Array:
+    """`pyjpegdiff.jpeg_rate` of Dask arrays; values that a file cannot hold raise where a chunk is computed."""
+    return _dask_rate.jpeg_rate(*_rate_arguments(coefficients, huffman))
+
+
+def jpeg_rate_vjp(
+    coefficients: Coefficients, *, huffman: str = "standard"
+) -> tuple[da.Array, Callable[[Any], Coefficients]]:
+    """`pyjpegdiff.jpeg_rate_vjp` of Dask arrays."""
+    return _dask_rate.jpeg_rate_vjp(*_rate_arguments(coefficients, huffman))
+
+
+def _rate_arguments(coefficients: Coefficients, huffman: str) -> tuple[Call, str]:
+    call, huffman = rate.checked(LIBRARY, _ready("coefficients", coefficients), huffman)
+    _require_whole_images(DECODE, call)
+    return call, huffman
