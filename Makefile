@@ -46,9 +46,11 @@ bench-fidelity: .venv/bench.stamp try-kernels ## Measure how near each codec com
 bench-gpu: .venv/bench.stamp try-kernels ## Measure on a GPU, beside a mere copy; CuPy is installed by hand, for the CUDA there is
 	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH)
 
-evaluation: .venv/evaluation.stamp try-kernels ## Compare gradients with the slopes of the real codec, into evaluation/results
+evaluation: .venv/evaluation.stamp try-kernels ## Compare values, slopes and watermarks with the real codec, into evaluation/results
 	$(BIN)/python -m evaluation.slopes
 	$(BIN)/python -m evaluation.losses
+	$(BIN)/python -m evaluation.watermark
+	$(BIN)/python -W ignore -m evaluation.forward
 
 tables: .venv/tables.stamp try-kernels ## Learn the tables that are shipped, and judge them on photos not seen; goes on where it was stopped
 	$(BIN)/python -m benchmarks.tables

@@ -131,7 +131,7 @@ def main() -> None:
         default = found["ste=True"]
         report[half] = {"photos": list(names)}
         for label, shares in found.items():
-            row = {
+            row: dict[str, Any] = {
                 "bits right": [float(x) for x in shares.mean(0)], "mean": float(shares.mean()),
                 "less than ste=True": interval((default - shares).mean(1)),
             }  # fmt: skip

@@ -77,6 +77,30 @@ SSIM_CHROMINANCE = (
 )
 """Chroma to `SSIM_LUMINANCE`."""
 
+MULTISCALE_LUMINANCE = (
+    (16, 18, 25, 24, 34, 28, 35, 35),
+    (19, 22, 25, 28, 33, 34, 34, 40),
+    (22, 26, 27, 30, 37, 35, 39, 39),
+    (26, 26, 30, 32, 39, 38, 39, 43),
+    (29, 35, 36, 40, 41, 42, 43, 43),
+    (31, 31, 36, 38, 42, 42, 43, 46),
+    (31, 36, 37, 40, 42, 43, 44, 45),
+    (37, 36, 41, 41, 45, 43, 46, 38),
+)
+"""As `PSNR_LUMINANCE`, at equal SSIM of three scales, `pyjpegdiff.distortions.multiscale_dissimilarity`: for people."""
+
+MULTISCALE_CHROMINANCE = (
+    (10, 11, 13, 13, 18, 18, 24, 26),
+    (11, 12, 13, 16, 18, 22, 23, 31),
+    (11, 14, 16, 17, 21, 22, 28, 31),
+    (14, 15, 18, 20, 23, 26, 29, 36),
+    (15, 19, 21, 24, 27, 30, 35, 37),
+    (20, 20, 23, 26, 30, 34, 39, 44),
+    (20, 25, 26, 30, 34, 39, 44, 47),
+    (27, 26, 32, 33, 40, 42, 48, 44),
+)
+"""Chroma to `MULTISCALE_LUMINANCE`."""
+
 ZIGZAG = tuple(
     sorted(
         ((row, column) for row in range(8) for column in range(8)),

@@ -8,6 +8,8 @@ from pyjpegdiff.study.curves import point, saving, steps_at
 from pyjpegdiff.tables import (
     CHROMINANCE,
     LUMINANCE,
+    MULTISCALE_CHROMINANCE,
+    MULTISCALE_LUMINANCE,
     PSNR_CHROMINANCE,
     PSNR_LUMINANCE,
     SSIM_CHROMINANCE,
@@ -33,8 +35,15 @@ def test_zigzag_equals_the_order_in_the_file():
     assert [LUMINANCE[i][j] for i, j in ZIGZAG] == list(data[start : start + 64])
 
 
+LEARNED = (
+    (PSNR_LUMINANCE, PSNR_CHROMINANCE),
+    (SSIM_LUMINANCE, SSIM_CHROMINANCE),
+    (MULTISCALE_LUMINANCE, MULTISCALE_CHROMINANCE),
+)
+
+
 def test_learned_tables_can_be_stored_and_are_finer_for_chroma():
-    for luma, chroma in ((PSNR_LUMINANCE, PSNR_CHROMINANCE), (SSIM_LUMINANCE, SSIM_CHROMINANCE)):
+    for luma, chroma in LEARNED:
         for table in (luma, chroma):
             entries = np.array(table)
             assert entries.shape == (8, 8)
@@ -53,7 +62,7 @@ def test_learned_tables_save_a_tenth_at_equal_error_and_nothing_at_ssim(name):
         return [point(image, [steps_at(table, quality) for table in tables]) for quality in qualities]
 
     before = curve((LUMINANCE, CHROMINANCE), (20, 40, 60, 80, 95))
-    for tables in ((PSNR_LUMINANCE, PSNR_CHROMINANCE), (SSIM_LUMINANCE, SSIM_CHROMINANCE)):
+    for tables in LEARNED:
         after = curve(tables, (12, 20, 40, 60, 80, 95, 97))
         assert saving(before, after, "psnr").rate < -0.1
         assert saving(before, after, "ssim").rate < 0
