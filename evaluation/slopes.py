@@ -28,8 +28,10 @@ from numpy.typing import NDArray
 import pyjpegdiff
 from evaluation.photos import CHOOSE, REPORT, load
 from pyjpegdiff import diff_jpeg_coding, jpeg_decode_vjp, jpeg_encode, jpeg_encode_vjp
+from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.stages.elastic import LEAST, REACH
 from pyjpegdiff.stages.quantization import scale
+from pyjpegdiff.stages.surrogates import ROUNDINGS
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 
 Floats = NDArray[np.float64]
@@ -66,6 +68,10 @@ def surrogate(derivative: Callable[[Floats], Floats]) -> Estimate:
     return lambda group: _sum(group.g * (group.k - group.u * derivative(group.u)))
 
 
+def _derivative(name: str) -> Callable[[Any], Any]:
+    return lambda u: ROUNDINGS[name].derivative(xp, u)
+
+
 def exact_to(most: float) -> Estimate:
     """With whole coefficients up to ``most`` held fixed."""
     return lambda group: _sum(group.g * np.where(abs(group.k) <= most, group.k, group.k - group.u))
@@ -86,6 +92,7 @@ def elastic(group: Group, delta: float = REACH) -> Floats:
 ESTIMATES: dict[str, Estimate] = {
     "cubic": surrogate(lambda u: 3 * (u - np.round(u)) ** 2),
     "identity": surrogate(np.ones_like),
+    **{name: surrogate(_derivative(name)) for name in ("sine", "tanh", "fourier")},
     "exact to 0": exact_to(0),
     "exact to 1": exact_to(1),
     "exact to 2": exact_to(2),
