@@ -2,8 +2,9 @@
 
 try:
     from pyjpegdiff.study.batch import StoppedError, Study, study_files
-    from pyjpegdiff.study.measurement import Measurement, frequency_rows, rows, study
+    from pyjpegdiff.study.measurement import Measurement, study
     from pyjpegdiff.study.store import StudyError
+    from pyjpegdiff.study.tabular import frequency_rows, rows
     from pyjpegdiff.study.tasks import Failure, StudiedImage
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] == "pyjpegdiff":

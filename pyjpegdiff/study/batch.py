@@ -1,23 +1,22 @@
 """A study of many files: find them, measure them in processes or on a cluster, save each row, write the report."""
 
-import csv
-import io
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from pyjpegdiff.study.arguments import check_client, checked_folder, checked_jobs, checked_paths, checked_qualities
 from pyjpegdiff.study.files import Input, find
-from pyjpegdiff.study.measurement import Measurement, checked_qualities, frequency_rows, rows, spread
+from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.pictures import Pictures
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.store import ROWS, Store, StudyError
+from pyjpegdiff.study.summary import spread
+from pyjpegdiff.study.tabular import frequency_rows, rows, table
 from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, measure_row, picture_of, pixels_of
 from pyjpegdiff.study.work import Stop, run
 from pyjpegdiff.whole_file import write_whole
@@ -152,53 +151,6 @@ def study_files(
     return found
 
 
-# --- arguments --------------------------------------------------------------------------------------------------------
-
-
-def checked_paths(paths: Any) -> list[Path]:
-    """The paths as a list; raises unless they are an iterable of paths."""
-    rule = "paths must be several paths, such as ['photos']"
-    if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
-        raise TypeError(f"{rule}, got {paths!r}")
-    given = list(paths)
-    for path in given:
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"{rule}, got {path!r} among them")
-        if path == "":  # `Path` takes it for the current folder
-            raise ValueError(f"{rule}, got '' among them")
-    return [Path(path) for path in given]
-
-
-def checked_folder(out: Any) -> Path:
-    """The folder for the outputs; raises unless it is a path."""
-    if not isinstance(out, str | os.PathLike):
-        raise TypeError(f"out must be a path, got {out!r}")
-    path = os.fsdecode(out)
-    if not path or "\0" in path:
-        raise ValueError(f"out must be a path that a folder can have, got {out!r}")
-    return Path(path)
-
-
-def checked_jobs(jobs: Any) -> int:
-    """The number of processes; raises unless it is a whole number, at least 1."""
-    if isinstance(jobs, bool) or not isinstance(jobs, int | np.integer):
-        raise TypeError(f"jobs must be a whole number, at least 1, got {jobs!r}")
-    if jobs < 1:
-        raise ValueError(f"jobs must be a whole number, at least 1, got {jobs!r}")
-    return int(jobs)
-
-
-def check_client(client: Any, jobs: int) -> None:
-    """Raise unless there is no client, or one that can be waited for, and no number of processes beside it."""
-    if client is None:
-        return
-    distributed = sys.modules.get("distributed")  # whoever has a client has loaded it
-    if distributed is None or not isinstance(client, distributed.Client) or client.asynchronous:
-        raise TypeError(f"client must be a distributed.Client, not an asynchronous one, or None, got {client!r}")
-    if jobs != 1:
-        raise ValueError(f"jobs must be 1 where there is a client, whose workers do the work, got {jobs}")
-
-
 # --- the steps of a study ---------------------------------------------------------------------------------------------
 
 
@@ -322,12 +274,3 @@ def short(images: Sequence[StudiedImage]) -> list[str]:
     except ValueError:  # some absolute, some not, or on several drives
         return [image.name for image in images]
     return [Path(image.name).relative_to(common).as_posix() for image in images]
-
-
-def table(rows: Sequence[dict[str, Any]]) -> bytes:
-    """The rows as CSV in UTF-8; infinite and missing numbers are ``inf`` and ``nan``, which pandas and NumPy read."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue().encode()

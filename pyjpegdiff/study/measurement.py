@@ -1,20 +1,18 @@
 """What JPEG does to one image: the error in several measures, the bytes, and the sensitivity to the tables."""
 
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyjpegdiff import diff_jpeg_coding_vjp
+from pyjpegdiff.study.arguments import checked_image, checked_qualities
 from pyjpegdiff.study.coding import in_file, jpeg_file, scan_bits, slope
 from pyjpegdiff.study.measures import Pixels, Table, blocking_effect, decibels, frequency_energy, similarity
 from pyjpegdiff.study.settings import Settings
 
-T = TypeVar("T")
 LUMA = (0.299, 0.587, 0.114)
 TABLES = ("error_energy", "sensitivity_y", "sensitivity_c")
 """What a measurement has at each frequency."""
@@ -178,73 +176,3 @@ def measure(image: Pixels, quality: int, settings: Settings) -> Measurement:
         sensitivity_y=np.asarray(gradient_y, np.float64),
         sensitivity_c=np.zeros((8, 8)) if gradient_c is None else np.asarray(gradient_c, np.float64),
     )
-
-
-# --- arguments and rows -----------------------------------------------------------------------------------------------
-
-
-def checked_image(image: ArrayLike) -> Pixels:
-    """The image as an array; raises unless a study accepts it."""
-    if isinstance(image, str | bytes | os.PathLike):
-        raise TypeError(f"image must be an array of uint8, not a file (`study_files` takes files), got {image!r}")
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8:
-        raise TypeError(f"image must be of uint8, pixel values 0..255, got {pixels.dtype}")
-    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)) or not pixels.size:
-        raise ValueError(f"image must have shape (H, W, 3) or (H, W), H and W at least 1, got {pixels.shape}")
-    return np.ascontiguousarray(pixels)
-
-
-def checked_qualities(qualities: Any) -> list[int]:
-    """The qualities as a list; raises unless they are whole numbers in 1..100."""
-    if isinstance(qualities, str | bytes) or not isinstance(qualities, Iterable):
-        raise TypeError(f"qualities must be several whole numbers in 1..100, such as [50], got {qualities!r}")
-    given = list(qualities)
-    for quality in given:
-        if isinstance(quality, bool) or quality not in range(1, 101):
-            raise ValueError(f"qualities must be whole numbers in 1..100, got {quality!r}")
-    return [int(quality) for quality in given]
-
-
-def spread(values: Sequence[T], count: int) -> list[T]:
-    """Some of the values, from first to last, as evenly spaced as possible."""
-    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
-    return [values[place] for place in places]
-
-
-def rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
-    """The scalars of measurements as plain dicts, for a DataFrame or `csv.DictWriter`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyjpegdiff.study import rows, study
-    >>> row, *_ = rows(study(np.zeros((16, 16), np.uint8), [50]))
-    >>> list(row)[:6]
-    ['quality', 'psnr', 'ssim', 'psnr_b', 'file_bytes', 'bits_per_pixel']
-    >>> list(row)[6:]
-    ['luma_dc_bits', 'luma_ac_bits', 'chroma_dc_bits', 'chroma_ac_bits', 'rd_slope']
-    """
-    names = [field.name for field in fields(Measurement) if field.name not in TABLES]
-    return [{name: getattr(measurement, name) for name in names} for measurement in measurements]
-
-
-def frequency_rows(measurements: Sequence[Measurement]) -> list[dict[str, float]]:
-    """The tables of measurements as plain dicts, one per quality and frequency: ``u`` is vertical, ``v`` horizontal.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyjpegdiff.study import frequency_rows, study
-    >>> found = frequency_rows(study(np.zeros((16, 16), np.uint8), [50]))
-    >>> len(found), list(found[0])
-    (64, ['quality', 'u', 'v', 'error_energy', 'sensitivity_y', 'sensitivity_c'])
-    """
-    return [row for measurement in measurements for row in _frequencies(measurement)]
-
-
-def _frequencies(measurement: Measurement) -> Iterator[dict[str, float]]:
-    for u in range(8):
-        for v in range(8):
-            entries = {name: float(getattr(measurement, name)[u, v]) for name in TABLES}
-            yield {"quality": measurement.quality, "u": u, "v": v, **entries}

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pyjpegdiff.study.measurement import Measurement, spread
-from pyjpegdiff.study.summary import CURVES, Curves, medians, tiny
+from pyjpegdiff.study.measurement import Measurement
+from pyjpegdiff.study.summary import CURVES, Curves, medians, spread, tiny
 
 COLORS = ("#4e79a7", "#f28e2b", "#e15759", "#4aa7a2", "#59a14f", "#c9a227", "#b07aa1", "#e77f9c", "#9c755f", "#8c8c8c")
 LABEL = 40

@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from pyjpegdiff.study.measurement import Measurement
 
+T = TypeVar("T")
 CURVES = {"psnr": "PSNR in dB", "ssim": "SSIM", "psnr_b": "PSNR-B in dB"}
 BITS = {
     "luma_dc_bits": "luma DC",
@@ -48,3 +50,9 @@ def bits(curves: Curves) -> list[dict[str, float]]:
     found = {"quality": medians(curves, "quality"), **dict(zip(BITS, shares.T, strict=True)),
              "rd_slope": medians(curves, "rd_slope")}  # fmt: skip
     return [dict(zip(found, map(float, row), strict=True)) for row in zip(*found.values(), strict=True)]
+
+
+def spread(values: Sequence[T], count: int) -> list[T]:
+    """Some of the values, from first to last, as evenly spaced as possible."""
+    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    return [values[place] for place in places]
