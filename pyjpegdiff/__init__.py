@@ -14,7 +14,7 @@ from pyjpegdiff.data_range import DataRangeWarning
 from pyjpegdiff.rate import jpeg_rate, jpeg_rate_vjp
 from pyjpegdiff.results import Coefficients
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Coefficients",
