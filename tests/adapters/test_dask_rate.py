@@ -8,7 +8,7 @@ da = pytest.importorskip("dask.array")
 
 import pyjpegdiff  # noqa: E402
 from pyjpegdiff import Coefficients, jpeg_encode, jpeg_rate, jpeg_rate_vjp  # noqa: E402
-from tests.adapters.test_dask import BATCHES, assert_same, cut  # noqa: E402
+from tests.chunks import BATCHES, assert_same, cut  # noqa: E402
 from tests.samples import SAMPLINGS, photo_like  # noqa: E402
 
 CUTS = [(batch, chunks) for batch, cuts in BATCHES.items() for chunks in cuts]
