@@ -17,7 +17,7 @@ author = "The pyjpegdiff developers"
 copyright = author  # noqa: A001
 release = version = pyjpegdiff.__version__
 
-extensions = ["mathml", "myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["mathml", "myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_ext"]
 default_role = "py:obj"  # single backticks in docstrings
 highlight_language = "none"  # of blocks that do not name one
@@ -31,6 +31,8 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+# No button beside what a cell prints.
+copybutton_selector = "div.cell_input pre, div:not(.cell_output) > div.highlight pre"
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 # --- reference --------------------------------------------------------------------------------------------------------
