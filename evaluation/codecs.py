@@ -129,7 +129,7 @@ def _operands(spec: Spec, quality: int, details: Details) -> Operands:
         # No step is zero: at quality 100, without a clip, all would be.
         found.append(clip(xp, steps, 1, 255, hard=False) if details.clips_steps else np.maximum(steps, 1e-3))
     matrix, offset = (np.array(x, np.float64) for x in (MATRIX, OFFSET))
-    return parameters.color_operands(xp, matrix, offset)._replace(steps=tuple(found))  # type: ignore[arg-type]
+    return parameters.color_operands(xp, matrix, offset)._replace(steps=tuple(found))
 
 
 def _repeated(samples: Any, size: tuple[int, ...]) -> Any:
