@@ -134,10 +134,15 @@ def main() -> None:
             "pyjpegdiff": pyjpegdiff.__version__, "numpy": np.__version__, "python": platform.python_version(),
         },
         "photos": list(REPORT), "qualities": list(EVEN), "strong": list(STRONG), "codecs": summary(wanted),
-        "repeated": [row for row in wanted if row["photo"] == REPEATED[0] and row["quality"] in REPEATED[1]],
+        # JSON has no infinity.
+        "repeated": [
+            row | {"psnr": row["psnr"] if np.isfinite(row["psnr"]) else None}
+            for row in wanted
+            if row["photo"] == REPEATED[0] and row["quality"] in REPEATED[1]
+        ],
     }  # fmt: skip
     partial = RESULT.with_suffix(".part")
-    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(RESULT)
     for name, row in report["codecs"].items():  # type: ignore[attr-defined]
         cells = [

@@ -244,3 +244,45 @@ def test_results_have_their_command_and_photos(name):
     assert found["command"] == f"python -m evaluation.{name}"
     photos = found["photos"] if name == "forward" else found["report"]["photos"]
     assert photos == list(REPORT)
+
+
+def test_rows_of_the_forward_result_are_measured_again():
+    """All of this package's stages: within 0.1 dB, for coefficients at a tie that another machine rounds otherwise."""
+    result = json.loads((RESULTS / "forward.json").read_text(encoding="utf-8"))
+    name, qualities = forward.REPEATED
+    rows = {(row["codec"], row["quality"]): row for row in result["repeated"]}
+    found = {
+        name: code for kind, of_kind in codecs.codecs().items() for name, code in of_kind.items() if "other" not in kind
+    }
+    assert {key[0] for key in rows} >= set(found)
+    photo, quality = forward.whole_groups(name), qualities[1]
+    real = through_file(photo, quality).astype(np.float64)
+    for codec, code in found.items():
+        psnr, ssim, l1 = forward.distances(code(photo.astype(np.float64), quality), real)
+        row = rows[codec, quality]
+        assert psnr == (np.inf if row["psnr"] is None else pytest.approx(row["psnr"], abs=0.1)), codec
+        assert (ssim, l1) == pytest.approx((row["ssim"], row["l1"]), rel=1e-2), codec
+
+
+def test_results_have_what_the_manual_reads():
+    forward_, slopes_, watermark_ = (
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("forward", "slopes", "watermark")
+    )
+    for name, row in forward_["codecs"].items():
+        assert row["1..99"]["count"] == len(REPORT) * len(forward_["qualities"]), name
+        assert row["1..10"]["count"] == len(REPORT) * len(forward_["strong"]), name
+        assert len(row["psnr by quality"]) == len(forward_["qualities"]), name
+    for kind, by_estimate in slopes_["report"].items():
+        if kind != "photos":
+            assert set(by_estimate) == set(slopes.ESTIMATES)
+            assert all(
+                {"count", "right signs", "median ratio", "median error"} == set(row) for row in by_estimate.values()
+            )
+    for name in watermark.CHOICES:
+        row = watermark_["report"][name]
+        assert len(row["bits right"]) == len(watermark_["qualities"])
+        assert row["mean"] == pytest.approx(np.mean(row["bits right"]))
+        low, high = row["less than ste=True"]
+        mean = watermark_["report"]["ste=True"]["mean"] - row["mean"]
+        assert low <= mean <= high
