@@ -247,7 +247,7 @@ def test_results_have_their_command_and_photos(name):
 
 
 def test_rows_of_the_forward_result_are_measured_again():
-    """All of this package's stages: within 0.1 dB, for coefficients at a tie that another machine rounds otherwise."""
+    """Within 0.1 dB, as the manual says: sums may be in another order on another machine."""
     result = json.loads((RESULTS / "forward.json").read_text(encoding="utf-8"))
     name, qualities = forward.REPEATED
     rows = {(row["codec"], row["quality"]): row for row in result["repeated"]}
