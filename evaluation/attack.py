@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import json
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from torch.nn.functional import cross_entropy
 import pyjpegdiff
 from evaluation.bootstrap import interval
 from evaluation.photos import CHOOSE, REPORT, SCIKIT_IMAGE, path_of, through_file
+from evaluation.rows import append_row, read_rows
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
 QUALITIES = (10, 25, 50, 75, 90)
@@ -145,17 +147,12 @@ def summary(losses: dict[tuple[str, int], NDArray[np.float64]]) -> dict[str, dic
     return found
 
 
-def losses_of(path: Path) -> dict[tuple[str, int], NDArray[np.float64]]:
-    """What a file of lines has so far."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {(row["codec"], row["quality"]): np.array(row["losses"]) for row in map(json.loads, lines)}
-
-
 def write(half: str, count: int, of_codecs: dict[str, dict[str, Any]]) -> None:
     """Put the results of a half of the photos into the result file, in place of those it had."""
     halves = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
     halves[half] = {
-        "command": f"python -m evaluation.attack {half} {count}", "crops": count, "qualities": list(QUALITIES),
+        "command": shlex.join(["python", "-m", "evaluation.attack", *sys.argv[1:]]),
+        "crops": count, "qualities": list(QUALITIES),
         "versions": {
             "pyjpegdiff": pyjpegdiff.__version__, "torch": torch.__version__, "python": platform.python_version(),
         },
@@ -183,8 +180,7 @@ def main() -> None:
     with torch.no_grad():
         labels = torch.cat([classify(part).argmax(1) for part in torch.split(x, BATCH)])
     path = Path("build/evaluation") / f"attack-{options.half}-{len(x)}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = losses_of(path)
+    known = {(row["codec"], row["quality"]): np.array(row["losses"]) for row in read_rows(path)}
     missing = [name for name in options.codecs if not importlib.util.find_spec(CODECS[name][1])]
     if missing:
         print(f"not importable, so left out: {'; '.join(missing)}", file=sys.stderr)
@@ -199,8 +195,7 @@ def main() -> None:
                 result = through_files(attacked(classify, codec, part, its_labels, quality), quality)
                 with torch.no_grad():
                     losses += cross_entropy(classify(result), its_labels, reduction="none").tolist()
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"codec": name, "quality": quality, "losses": losses}) + "\n")
+            append_row(path, {"codec": name, "quality": quality, "losses": losses})
             known[name, quality] = np.array(losses)
             seconds = time.perf_counter() - start
             print(f"quality {quality} | {name} | {np.mean(losses):.2f} | {seconds:.0f} s", file=sys.stderr)

@@ -20,6 +20,7 @@ from skimage.metrics import structural_similarity
 import pyjpegdiff
 from evaluation.codecs import Floats, codecs
 from evaluation.photos import REPORT, load, through_file
+from evaluation.rows import append_row, read_rows
 
 STRONG = tuple(range(1, 11))
 EVEN = tuple(range(1, 100, 3))
@@ -70,15 +71,6 @@ def key_of(row: dict[str, Any]) -> Key:
     return row["photo"], row["quality"], row["codec"]
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, if there is one; a line that was cut short is removed from it."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    if lines and not lines[-1].endswith("\n"):
-        path.write_text("".join(lines[:-1]), encoding="utf-8")
-        lines = lines[:-1]
-    return [json.loads(line) for line in lines]
-
-
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Means over photos and qualities of each codec: over all qualities, and over the lowest ten; PSNR by quality.
 
@@ -110,7 +102,6 @@ def _of_differing(rows: list[dict[str, Any]]) -> tuple[float | None, float]:
 def main() -> None:
     """Run as a script."""
     path = Path("build/evaluation/forward.jsonl")
-    path.parent.mkdir(parents=True, exist_ok=True)
     by_kind = codecs()
     if missing := {"kornia", "Diff-JPEG, smooth", "Diff-JPEG, STE"} - set(by_kind["other packages"]):
         print(f"not importable, so left out: {'; '.join(sorted(missing))}", file=sys.stderr)
@@ -119,8 +110,7 @@ def main() -> None:
         print(f"photo {number} of {len(REPORT)}: {name}", file=sys.stderr)
         for row in rows_of(name, whole_groups(name), done=rows):
             rows[key_of(row)] = row
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            append_row(path, row)
     wanted = [
         rows[name, quality, codec]
         for of_kind in by_kind.values()

@@ -17,6 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio  # noqa: E402
 from evaluation import attack, codecs, forward, slopes, watermark  # noqa: E402
 from evaluation.bootstrap import interval  # noqa: E402
 from evaluation.photos import CHOOSE, NAMES, REPORT, load, through_file  # noqa: E402
+from evaluation.rows import append_row, read_rows  # noqa: E402
 from pyjpegdiff import diff_jpeg_coding, jpeg_encode  # noqa: E402
 from pyjpegdiff.stages import elastic  # noqa: E402
 from pyjpegdiff.stages.dct import from_blocks  # noqa: E402
@@ -139,23 +140,24 @@ def test_distances_are_those_of_scikit_image():
 
 def test_rows_that_are_done_are_not_measured_again():
     image = noisy_ramp(1, 32, 48)
-    rows = list(forward.rows_of("ramp", image, (5, 80)))
+    rows = list(forward.rows_of("ramp", image, (5,)))
     keys = [forward.key_of(row) for row in rows]
     assert len(set(keys)) == len(rows)
     done = set(keys[::3])
-    assert list(forward.rows_of("ramp", image, (5, 80), done)) == [
+    assert list(forward.rows_of("ramp", image, (5,), done)) == [
         row for row, key in zip(rows, keys, strict=True) if key not in done
     ]
 
 
 def test_a_line_that_was_cut_short_is_removed(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    assert forward.read_rows(path) == []
-    path.write_text('{"psnr": Infinity}\n{"psnr": 4')
-    assert forward.read_rows(path) == [{"psnr": np.inf}]
+    path = tmp_path / "build" / "rows.jsonl"
+    assert read_rows(path) == []
+    append_row(path, {"psnr": np.inf})
     with path.open("a") as file:
-        file.write('{"psnr": 42}\n')
-    assert forward.read_rows(path) == [{"psnr": np.inf}, {"psnr": 42}]
+        file.write('{"psnr": 4')
+    assert read_rows(path) == [{"psnr": np.inf}]
+    append_row(path, {"psnr": 42})
+    assert read_rows(path) == [{"psnr": np.inf}, {"psnr": 42}]
 
 
 def test_summary_is_of_files_that_differ():
