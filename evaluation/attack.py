@@ -2,13 +2,15 @@
 
 The network is EfficientNet-Lite0, the label its own prediction for the undistorted crop. 20 steps of eps / 4 along the
 sign of the gradient; then Pillow writes and reads the image, and the loss of that is what counts. Crops are done one
-codec and quality after another; each is a line of a file in ``build``, and a run that was stopped goes on there.
+codec and quality after another; each is a line of a file in ``build``, and a run that was stopped goes on there. Only a
+run that got to its end writes a result.
 """
 
 import argparse
 import importlib.util
-import io
 import json
+import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +19,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from evaluation.photos import CHOOSE, REPORT, SCIKIT_IMAGE, path_of
+import pyjpegdiff
+from evaluation.bootstrap import interval
+from evaluation.photos import CHOOSE, REPORT, SCIKIT_IMAGE, path_of, through_file
+from evaluation.rows import append_row, read_rows
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
 QUALITIES = (10, 25, 50, 75, 90)
 SIDE, BATCH, STEPS = 224, 8, 20
+RIVALS = ("kornia", "Diff-JPEG, smooth", "Diff-JPEG, STE")
+RESULT = Path(__file__).parent / "results" / "attack.json"
 Codec = Callable[[Tensor, int], Tensor]
 
 
@@ -113,12 +121,46 @@ def attacked(classify: Callable[[Tensor], Tensor], codec: Codec, x: Tensor, labe
 
 def through_files(x: Tensor, quality: int) -> Tensor:
     """What Pillow reads back."""
-    decoded = []
-    for pixels in x.round().to(torch.uint8).permute(0, 2, 3, 1).numpy():
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-        decoded.append(np.asarray(Image.open(file)))
-    return torch.tensor(np.stack(decoded)).permute(0, 3, 1, 2).float()
+    pixels = x.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return torch.tensor(np.stack([through_file(image, quality) for image in pixels])).permute(0, 3, 1, 2).float()
+
+
+def summary(losses: dict[tuple[str, int], NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
+    """Of the loss of each crop, by codec and quality: means, and by how much they exceed the best rival's.
+
+    The best rival is that with the highest mean, at each quality anew; its crops are the same, so the differences are
+    paired. The last figure is over all qualities.
+    """
+    codecs, qualities = dict.fromkeys(name for name, _ in losses), dict.fromkeys(quality for _, quality in losses)
+    rivals = [name for name in RIVALS if name in codecs]
+    found: dict[str, dict[str, Any]] = {}
+    for name in codecs:
+        found[name] = {"losses": [float(losses[name, quality].mean()) for quality in qualities]}
+        if rivals:
+            more = [
+                losses[name, quality] - max((losses[rival, quality] for rival in rivals), key=np.mean)
+                for quality in qualities
+            ]
+            over_all = np.mean(more, axis=0)
+            found[name]["more than the best rival"] = [(float(x.mean()), *interval(x)) for x in more]
+            found[name]["more on average"] = (float(over_all.mean()), *interval(over_all))
+    return found
+
+
+def write(half: str, count: int, of_codecs: dict[str, dict[str, Any]]) -> None:
+    """Put the results of a half of the photos into the result file, in place of those it had."""
+    halves = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+    halves[half] = {
+        "command": shlex.join(["python", "-m", "evaluation.attack", *sys.argv[1:]]),
+        "crops": count, "qualities": list(QUALITIES),
+        "versions": {
+            "pyjpegdiff": pyjpegdiff.__version__, "torch": torch.__version__, "python": platform.python_version(),
+        },
+        "codecs": of_codecs,
+    }  # fmt: skip
+    partial = RESULT.with_suffix(".part")
+    partial.write_text(json.dumps(halves, indent=1) + "\n", encoding="utf-8")
+    partial.replace(RESULT)
 
 
 def main() -> None:
@@ -138,23 +180,30 @@ def main() -> None:
     with torch.no_grad():
         labels = torch.cat([classify(part).argmax(1) for part in torch.split(x, BATCH)])
     path = Path("build/evaluation") / f"attack-{options.half}-{len(x)}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    done = {(row["codec"], row["quality"]) for row in known}
+    known = {(row["codec"], row["quality"]): np.array(row["losses"]) for row in read_rows(path)}
+    missing = [name for name in options.codecs if not importlib.util.find_spec(CODECS[name][1])]
+    if missing:
+        print(f"not importable, so left out: {'; '.join(missing)}", file=sys.stderr)
+    asked = [name for name in options.codecs if name not in missing]
     for quality in QUALITIES:
-        for name in options.codecs:
-            codec, module = CODECS[name]
-            if (name, quality) in done or not importlib.util.find_spec(module):
+        for name in asked:
+            if (name, quality) in known:
                 continue
+            codec, _ = CODECS[name]
             start, losses = time.perf_counter(), []
             for part, its_labels in zip(torch.split(x, BATCH), torch.split(labels, BATCH), strict=True):
                 result = through_files(attacked(classify, codec, part, its_labels, quality), quality)
                 with torch.no_grad():
                     losses += cross_entropy(classify(result), its_labels, reduction="none").tolist()
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"codec": name, "quality": quality, "losses": losses}) + "\n")
+            append_row(path, {"codec": name, "quality": quality, "losses": losses})
+            known[name, quality] = np.array(losses)
             seconds = time.perf_counter() - start
             print(f"quality {quality} | {name} | {np.mean(losses):.2f} | {seconds:.0f} s", file=sys.stderr)
+    write(
+        options.half,
+        len(x),
+        summary({(name, quality): known[name, quality] for name in asked for quality in QUALITIES}),
+    )
 
 
 if __name__ == "__main__":

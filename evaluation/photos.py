@@ -1,6 +1,7 @@
-"""The photos of the evaluation, from two packages, in two fixed halves: one to choose on, one to report."""
+"""The photos of the evaluation, in two fixed halves, one to choose on, one to report; what Pillow makes of an image."""
 
 import importlib.util
+import io
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,10 @@ def load(name: str) -> NDArray[np.uint8]:
         return np.ascontiguousarray(photo[GRID_OFFSET:220, GRID_OFFSET:220])
     top, left = (max(0, (length - SIDE) // 2) for length in photo.shape[:2])
     return np.ascontiguousarray(photo[top : top + SIDE, left : left + SIDE])
+
+
+def through_file(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """What Pillow reads back from the file it wrote, in 4:2:0."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))

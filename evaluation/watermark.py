@@ -5,7 +5,6 @@ crop, which knows nothing of blocks. A change of the image of at most 40 dB is o
 after JPEG at a quality that is drawn anew for each step; then Pillow writes the image, and the bits of the file count.
 """
 
-import io
 import json
 import platform
 import sys
@@ -15,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import pyjpegdiff
-from evaluation.attack import staircase
+from evaluation.attack import staircase, through_files
+from evaluation.bootstrap import interval
 from evaluation.photos import CHOOSE, REPORT, load
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
@@ -88,12 +87,7 @@ def marked(images: Tensor, bits: Tensor, of: Tensor, choices: dict[str, Any] | N
 
 def read(images: Tensor, quality: int, of: Tensor) -> Tensor:
     """The signs of all bits in Pillow's files."""
-    decoded = []
-    for pixels in images.to(torch.uint8).permute(0, 2, 3, 1).numpy():
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-        decoded.append(np.asarray(Image.open(file)))
-    return products(torch.tensor(np.stack(decoded)).permute(0, 3, 1, 2).float(), of).sign()
+    return products(through_files(images, quality), of).sign()
 
 
 def survivors(names: tuple[str, ...], choices: dict[str, Any] | None) -> NDArray[np.float64]:
@@ -103,13 +97,6 @@ def survivors(names: tuple[str, ...], choices: dict[str, Any] | None) -> NDArray
     found = marked(images, bits, of, choices)
     shares = [(read(found, quality, of) == bits).double().mean(1) for quality in QUALITIES]
     return torch.stack(shares, 1).numpy()
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Of the mean over photos, 95 %, by bootstrap."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (2000, len(values)))].mean(1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def main() -> None:
