@@ -73,6 +73,8 @@ def _slopes(image: NDArray[np.uint8], subsampling: str, huffman: str) -> Iterato
         around = np.arange(quality - AROUND, quality + AROUND + 1)
         true = float(np.polyfit(around, [bits(int(q)) for q in around], 1)[0])
         yield "quality", true, float(np.asarray(found.jpeg_quality))
+        _, elastic_vjp = jpeg_encode_vjp(image, quality, arithmetic="libjpeg", wrt=wrt, **choices)
+        yield "quality, elastic steps", true, float(np.asarray(elastic_vjp(vjp(one)).jpeg_quality))
         yield "quality, whole coefficients", true, float(np.asarray(encode_vjp(vjp_of_stored(one)).jpeg_quality))
         if quality in (50, 75):
             of_steps = -np.sum(vjp(one).y * unrounded.y, axis=(0, 1)) / unrounded.steps_y
