@@ -8,7 +8,7 @@ ones, :math:`\varepsilon = k - u` and G the cotangent of the reconstructed coeff
 - of a surrogate r: :math:`\sum G (k - u r'(u))`;
 - *exact to K*: :math:`r' = 0` where :math:`|k| \le K`, else 1;
 - *elastic*: :math:`\rho \sum G \varepsilon`, where :math:`\rho` is half the slope of the log of
-  :math:`D(Q) = Q^2 \sum \varepsilon^2` over log Q, by a central difference over a quarter of Q, and at least 1/20: the
+  :math:`D(Q) = Q^2 \sum \varepsilon^2` over log Q, by a central difference over a quarter of Q, within 1/20..1: the
   default of the package where it performs a rounding, see `pyjpegdiff.stages.elastic`.
 
 The last one holds where the error of rounding changes its size with the step, but G is not correlated with how it

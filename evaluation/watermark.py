@@ -1,8 +1,9 @@
 """A message that survives JPEG, by each gradient: ``python -m evaluation.watermark``.
 
 Each bit is the sign of the product of luma with a pattern of its own, random noise of middle frequencies over the whole
-crop, which knows nothing of blocks. A change of the image of at most 40 dB is optimized so that all bits are right
-after JPEG at a quality that is drawn anew for each step; then Pillow writes the image, and the bits of the file count.
+crop, which knows nothing of blocks. A change of the image, of a PSNR of at least 40 dB, is optimized so that all bits
+are right after JPEG at a quality that is drawn anew for each step; then Pillow writes the image, and the bits of the
+file count.
 """
 
 import json

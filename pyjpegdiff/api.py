@@ -30,8 +30,9 @@ def diff_jpeg_coding(
     r"""Compress an image as JPEG does, and decompress it again.
 
     The smooth variant (``ste=False``) replaces every rounding, floor and clip by a surrogate with a useful derivative.
-    The straight-through variant (``ste=True``) performs all of them, those of samples included, and keeps the
-    derivatives of the surrogates. With ``arithmetic="libjpeg"`` the result is that of libjpeg-turbo, bit for bit.
+    The straight-through variant (``ste=True``) performs all of them, those of samples included. The image keeps the
+    derivatives of the surrogates; quality and tables get another gradient, see ``steps_gradient``. With
+    ``arithmetic="libjpeg"`` the result is that of libjpeg-turbo, bit for bit.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ def diff_jpeg_coding(
         Resolution of chroma. Not used for grayscale.
     rounding : {"cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
         Surrogate for the rounding of coefficients, by name or as a pair of elementwise functions (value, derivative).
-        Its derivative is that of the image, and, see ``steps_gradient``, of quality and tables.
+        Its derivative decides the gradient of the image. That of quality and tables it decides in the smooth variant,
+        and with ``steps_gradient="surrogate"``.
     flooring : {"cubic", "identity"}, optional
         Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, whose fidelity
         needs it, ``"identity"`` in the others. At qualities 1, 2, 5, 10, 25 and 50 the derivative of the cubic is zero,
@@ -72,7 +74,7 @@ def diff_jpeg_coding(
         What is added after the matrix. Default: (0, 128, 128).
     data_range : float, optional
         The value of white. Default: 255, also for floating dtypes. With it, a 0..1 image is nearly black and comes back
-        as one flat gray: a NumPy array whose values all lie in 0..1 gets a `DataRangeWarning`; other arrays are never
+        so, and flat: a NumPy array whose values all lie in 0..1 gets a `DataRangeWarning`; other arrays are never
         looked at. Required for integers other than uint8.
     channel_axis : int or None
         Axis of the channels, -1 for images as Pillow and scikit-image hold them. None for grayscale (..., H, W).

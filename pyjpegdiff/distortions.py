@@ -1,7 +1,7 @@
 """Distances between an image and what JPEG made of it, each with its gradient, as `pyjpegdiff.learning` takes them."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
@@ -11,19 +11,24 @@ SCALES = 3
 """Those of `multiscale_dissimilarity`."""
 
 
-def squared_error(image: Floats, decoded: Floats) -> tuple[float, Floats]:
+def squared_error(image: ArrayLike, decoded: ArrayLike) -> tuple[float, Floats]:
     """The mean squared error.
 
     Parameters
     ----------
     image, decoded : array, shape (H, W) or (H, W, channels)
-        Pixel values 0..255.
+        Pixel values 0..255 of any dtype.
 
     Returns
     -------
     error : float
     gradient : array
         With respect to ``decoded``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
 
     Examples
     --------
@@ -32,17 +37,18 @@ def squared_error(image: Floats, decoded: Floats) -> tuple[float, Floats]:
     >>> error, gradient.tolist()
     (1.0, [[0.5, 0.5], [0.5, 0.5]])
     """
+    image, decoded = _checked(image, decoded)
     difference = decoded - image
     return float(np.mean(difference * difference)), 2 / difference.size * difference
 
 
-def dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Floats]:
+def dissimilarity(image: ArrayLike, decoded: ArrayLike) -> tuple[float, Floats]:
     r"""One minus SSIM, the mean over channels, with a window of 7x7 equal weights.
 
     Parameters
     ----------
     image, decoded : array, shape (H, W) or (H, W, channels)
-        Pixel values 0..255; at least 7 rows and columns.
+        Pixel values 0..255 of any dtype; at least 7 rows and columns.
 
     Returns
     -------
@@ -52,8 +58,8 @@ def dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Floats]:
 
     Raises
     ------
-    ValueError
-        Where the window does not fit.
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed; also where the window does not fit.
 
     Notes
     -----
@@ -73,6 +79,7 @@ def dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Floats]:
     >>> round(dissimilarity(image, image)[0], 12)
     0.0
     """
+    image, decoded = _checked(image, decoded)
     if min(image.shape[:2]) < WINDOW:
         raise ValueError(f"image must have at least {WINDOW} rows and columns for SSIM, got {image.shape[:2]}")
     x, y = image, decoded
@@ -93,7 +100,7 @@ def dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Floats]:
     return float(1 - ssim.mean()), -gradient / ssim.size
 
 
-def multiscale_dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Floats]:
+def multiscale_dissimilarity(image: ArrayLike, decoded: ArrayLike) -> tuple[float, Floats]:
     r"""The mean of `dissimilarity` at full, half and quarter size: of the image, and of means of 2x2 pixels of it.
 
     Coarse scales are what the eye sees from farther away. So errors of low frequencies, visible blocks and wrong colors
@@ -102,7 +109,7 @@ def multiscale_dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Flo
     Parameters
     ----------
     image, decoded : array, shape (H, W) or (H, W, channels)
-        Pixel values 0..255; at least 7 rows and columns. Scales at which the window does not fit are left out, and a
+        Pixel values 0..255 of any dtype; at least 7 rows and columns. Scales at which the window does not fit are left out, and a
         last row or column that has no neighbor in its 2x2 pixels.
 
     Returns
@@ -113,8 +120,8 @@ def multiscale_dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Flo
 
     Raises
     ------
-    ValueError
-        Where the window does not fit.
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed; also where the window does not fit.
 
     Notes
     -----
@@ -128,6 +135,7 @@ def multiscale_dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Flo
     >>> round(multiscale_dissimilarity(image, image)[0], 12)
     0.0
     """
+    image, decoded = _checked(image, decoded)
     value, gradient = dissimilarity(image, decoded)
     values, whole, factor = [value], gradient, 1
     while len(values) < SCALES and min(image.shape[:2]) // 2 >= WINDOW:
@@ -137,6 +145,22 @@ def multiscale_dissimilarity(image: Floats, decoded: Floats) -> tuple[float, Flo
         spread = gradient.repeat(factor, 0).repeat(factor, 1) / factor**2
         whole[: spread.shape[0], : spread.shape[1]] += spread
     return sum(values) / len(values), whole / len(values)
+
+
+def _checked(image: ArrayLike, decoded: ArrayLike) -> tuple[Floats, Floats]:
+    """Both as float64: integers would wrap around."""
+    found = []
+    for name, value in (("image", image), ("decoded", decoded)):
+        array = np.asarray(value)
+        if array.dtype.kind not in "uif" or array.ndim not in (2, 3):
+            raise TypeError(
+                f"{name} must be numbers of shape (H, W) or (H, W, channels), got {array.dtype} of shape {array.shape}"
+            )
+        found.append(array.astype(np.float64, copy=False))
+    x, y = found
+    if x.shape != y.shape:
+        raise ValueError(f"decoded must have the shape of image, {x.shape}, got {y.shape}")
+    return x, y
 
 
 def _halved(values: Floats) -> Floats:

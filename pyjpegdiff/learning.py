@@ -110,8 +110,8 @@ def learn_tables(
 
     the gradient of :math:`\log R + \lambda \log D` with the :math:`\lambda` for which a common factor of all steps
     changes nothing. So g is, to first order, the change of log R at equal D: of the Bjontegaard delta rate. Only the
-    shares of the entries in r and in d matter, not the sums, which removes most of the bias that the surrogate of
-    rounding has. There is no trade-off to choose.
+    shares of the entries in r and in d matter, not the sums, which removes most of the bias that the identity has
+    in d. There is no trade-off to choose.
 
     r is that of `jpeg_rate_vjp` at unrounded coefficients. For d the derivative of rounding is 1: with G the cotangent
     of the reconstructed coefficient, u the coefficient over its step and k what it is rounded to, d is the sum of

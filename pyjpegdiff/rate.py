@@ -73,7 +73,8 @@ def jpeg_rate_vjp(
     ----------
     coefficients, huffman
         As in `jpeg_rate`. For slopes of quality and tables give coefficients that have not been rounded, as
-        ``jpeg_encode(..., rounding="identity")`` returns them: whole ones do not tell how near to 1/2 a zero was.
+        ``jpeg_encode(..., rounding="identity")`` returns them in the smooth variant: whole ones do not tell how near to
+        1/2 a zero was.
 
     Returns
     -------

@@ -52,6 +52,27 @@ def test_gradient_equals_central_differences(distortion, shape):
     np.testing.assert_array_equal(decoded, before[1])
 
 
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_dtypes_do_not_matter(distortion, dtype):
+    rng = np.random.default_rng(0)
+    image, decoded = rng.integers(0, 256, (2, 30, 33, 3))
+    value, gradient = distortion(image.astype(dtype), decoded.astype(dtype))
+    want, of_floats = distortion(image.astype(float), decoded.astype(float))
+    assert value == want
+    np.testing.assert_array_equal(gradient, of_floats)
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_bad_arguments(distortion):
+    with pytest.raises(ValueError, match=r"decoded must have the shape of image, \(20, 20\), got \(20, 1\)"):
+        distortion(np.zeros((20, 20)), np.zeros((20, 1)))
+    with pytest.raises(TypeError, match=r"image must be numbers of shape .*, got float64 of shape \(20, 20, 3, 1\)"):
+        distortion(np.zeros((20, 20, 3, 1)), np.zeros((20, 20)))
+    with pytest.raises(TypeError, match=r"decoded must be numbers of shape .*, got <U1"):
+        distortion(np.zeros((20, 20)), np.full((20, 20), "a"))
+
+
 def test_equal_images_have_no_distortion_and_no_gradient():
     _, image, _ = pair((16, 24, 3))
     for distortion in DISTORTIONS:

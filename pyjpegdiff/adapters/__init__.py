@@ -5,7 +5,10 @@ from types import ModuleType
 import numpy as np
 from array_api_compat import is_dask_array, is_jax_array, is_torch_array
 
-NO_SECOND = "pyjpegdiff: second derivatives are not supported; the surrogates are defined up to their first"
+NO_SECOND = (
+    "pyjpegdiff: second derivatives are not supported: where a rounding is performed, a gradient is the derivative of "
+    "no function"
+)
 
 
 def adapter_of(value: object) -> ModuleType | None:

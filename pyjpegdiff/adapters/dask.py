@@ -49,6 +49,7 @@ from pyjpegdiff.adapters._dask_chunks import Chunks, as_dask, labels_of, require
 from pyjpegdiff.arguments import NUMPY, Call, Library
 from pyjpegdiff.operations import BLOCKS, CODE, DECODE, ENCODE, Operation
 from pyjpegdiff.results import Coefficients
+from pyjpegdiff.types import AnyArray, Array
 
 __all__ = [
     "diff_jpeg_coding",
@@ -131,14 +132,14 @@ jpeg_decode = _adapted(api.jpeg_decode, DECODE, arguments.decoding)
 jpeg_decode_vjp = _adapted(api.jpeg_decode_vjp, DECODE, arguments.decoding)
 
 
-def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> da.Array:
+def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> AnyArray:
     """`pyjpegdiff.jpeg_rate` of Dask arrays; values that a file cannot hold raise where a chunk is computed."""
     return _dask_rate.jpeg_rate(*_rate_arguments(coefficients, huffman))
 
 
 def jpeg_rate_vjp(
     coefficients: Coefficients, *, huffman: str = "standard"
-) -> tuple[da.Array, Callable[[Any], Coefficients]]:
+) -> tuple[AnyArray, Callable[[Array], Coefficients]]:
     """`pyjpegdiff.jpeg_rate_vjp` of Dask arrays."""
     return _dask_rate.jpeg_rate_vjp(*_rate_arguments(coefficients, huffman))
 

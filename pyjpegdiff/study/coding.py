@@ -80,6 +80,11 @@ def slope(image: Pixels, quality: int, settings: Settings) -> float:
     They are as near as `NEAR`, and within 1..100. NaN where the bits do not change.
     """
     ends = max(1, quality - NEAR), min(100, quality + NEAR)
-    before, after = (mean_squared_error(image, round_trip(image, end, settings)) for end in ends)
-    fewer, more = (sum(scan_bits(in_file(image, end, settings))) for end in ends)
+    found = [compressed(image, end, settings) for end in ends]
+    before, after = (mean_squared_error(image, result) for _, result in found)
+    if settings.arithmetic == "libjpeg":
+        stored = [coefficients for coefficients, _ in found]
+    else:
+        stored = [in_file(image, end, settings) for end in ends]
+    fewer, more = (sum(scan_bits(each)) for each in stored)
     return (after - before) / (more - fewer) * math.prod(image.shape[:2]) if more != fewer else math.nan

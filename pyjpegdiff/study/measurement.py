@@ -101,8 +101,8 @@ def study(
         ``sensitivity_y``, ``sensitivity_c``
             (8, 8), in squared pixel values per unit of the table: gradient of the mean squared error of all samples
             with respect to each entry of the luma and the chroma table. The sign says whether a coarser step increases
-            the error; the size is near the real change of the error, mostly within a tenth for luma and a quarter for
-            chroma, but less where large areas are flat, so that many coefficients share one error. It is close to zero
+            the error; the size is near the real change of the error, in half of the cases within a tenth for luma and a
+            quarter for chroma, but less where large areas are flat, so that many coefficients share one error. It is close to zero
             where the scaled entry exceeds 255. It is zero at quality 100, where every step is 1, and for the chroma
             table of a grayscale image.
 
@@ -124,8 +124,8 @@ def study(
     For RGB it is the mean over channels. Also :math:`\eta \le 1`, which matters only for images narrower than a block.
 
     ``rd_slope`` is the difference of errors over the difference of bits of two files, three qualities below and three
-    above, within 1..100. So it does not depend on which other qualities are measured, and has no surrogate's bias, as
-    the gradient of the error with respect to quality would have.
+    above, within 1..100. So it does not depend on which other qualities are measured, and it is measured: the
+    gradient of the error with respect to quality only estimates it.
 
     References
     ----------
