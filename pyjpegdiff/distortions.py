@@ -109,8 +109,8 @@ def multiscale_dissimilarity(image: ArrayLike, decoded: ArrayLike) -> tuple[floa
     Parameters
     ----------
     image, decoded : array, shape (H, W) or (H, W, channels)
-        Pixel values 0..255 of any dtype; at least 7 rows and columns. Scales at which the window does not fit are left out, and a
-        last row or column that has no neighbor in its 2x2 pixels.
+        Pixel values 0..255 of any dtype; at least 7 rows and columns. Scales at which the window does not fit are left
+        out, and a last row or column that has no neighbor in its 2x2 pixels.
 
     Returns
     -------

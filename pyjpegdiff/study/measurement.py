@@ -102,9 +102,9 @@ def study(
             (8, 8), in squared pixel values per unit of the table: gradient of the mean squared error of all samples
             with respect to each entry of the luma and the chroma table. The sign says whether a coarser step increases
             the error; the size is near the real change of the error, in half of the cases within a tenth for luma and a
-            quarter for chroma, but less where large areas are flat, so that many coefficients share one error. It is close to zero
-            where the scaled entry exceeds 255. It is zero at quality 100, where every step is 1, and for the chroma
-            table of a grayscale image.
+            quarter for chroma, but less where large areas are flat, so that many coefficients share one error. It is
+            close to zero where the scaled entry exceeds 255. It is zero at quality 100, where every step is 1, and for
+            the chroma table of a grayscale image.
 
     Raises
     ------
