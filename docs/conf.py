@@ -17,7 +17,15 @@ author = "The pyjpegdiff developers"
 copyright = author  # noqa: A001
 release = version = pyjpegdiff.__version__
 
-extensions = ["mathml", "myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
+extensions = [
+    "mathml",
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 exclude_patterns = ["_ext"]
 default_role = "py:obj"  # single backticks in docstrings
 highlight_language = "none"  # of blocks that do not name one
@@ -38,6 +46,7 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 # --- reference --------------------------------------------------------------------------------------------------------
 
 autodoc_member_order = "bysource"
+autosummary_generate = False  # pages have the functions themselves
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
