@@ -26,15 +26,14 @@ from torch.nn.functional import cross_entropy
 
 import pyjpegdiff
 from evaluation.bootstrap import interval
+from evaluation.peers import PEERS, Codec
 from evaluation.photos import CHOOSE, REPORT, SCIKIT_IMAGE, path_of, through_file
-from evaluation.rows import append_row, read_rows
+from evaluation.rows import append_row, read_rows, write_result
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
 QUALITIES = (10, 25, 50, 75, 90)
 SIDE, BATCH, STEPS = 224, 8, 20
-RIVALS = ("kornia", "Diff-JPEG, smooth", "Diff-JPEG, STE")
 RESULT = Path(__file__).parent / "results" / "attack.json"
-Codec = Callable[[Tensor, int], Tensor]
 
 
 def crops(name: str) -> Iterator[Image.Image]:
@@ -72,25 +71,8 @@ def _ours(rounding: Any, **choices: Any) -> Codec:
     return lambda x, quality: diff_jpeg_coding(x, quality, rounding=rounding, **choices)
 
 
-def _kornia(x: Tensor, quality: int) -> Tensor:
-    from kornia.enhance import jpeg_codec_differentiable
-
-    return 255 * jpeg_codec_differentiable(x / 255, torch.tensor([float(quality)]))
-
-
-def _diff_jpeg(ste: bool) -> Codec:
-    def codec(x: Tensor, quality: int) -> Tensor:
-        published = importlib.import_module("diff_jpeg").diff_jpeg_coding
-        result: Tensor = published(image_rgb=x, jpeg_quality=torch.full((len(x),), float(quality)), ste=ste)
-        return result
-
-    return codec
-
-
 CODECS: dict[str, tuple[Codec, str]] = {
-    "kornia": (_kornia, "kornia"),
-    "Diff-JPEG, smooth": (_diff_jpeg(False), "diff_jpeg"),
-    "Diff-JPEG, STE": (_diff_jpeg(True), "diff_jpeg"),
+    **PEERS,
     "smooth cubic": (_ours("cubic"), "torch"),
     "STE cubic": (_ours("cubic", ste=True), "torch"),
     **{f"smooth, h = 1/2, p = {p}": (_ours(staircase(0.5, p)), "torch") for p in (4, 6, 8, 10, 16)},
@@ -132,7 +114,7 @@ def summary(losses: dict[tuple[str, int], NDArray[np.float64]]) -> dict[str, dic
     paired. The last figure is over all qualities.
     """
     codecs, qualities = dict.fromkeys(name for name, _ in losses), dict.fromkeys(quality for _, quality in losses)
-    rivals = [name for name in RIVALS if name in codecs]
+    rivals = [name for name in PEERS if name in codecs]
     found: dict[str, dict[str, Any]] = {}
     for name in codecs:
         found[name] = {"losses": [float(losses[name, quality].mean()) for quality in qualities]}
@@ -158,9 +140,7 @@ def write(half: str, count: int, of_codecs: dict[str, dict[str, Any]]) -> None:
         },
         "codecs": of_codecs,
     }  # fmt: skip
-    partial = RESULT.with_suffix(".part")
-    partial.write_text(json.dumps(halves, indent=1) + "\n", encoding="utf-8")
-    partial.replace(RESULT)
+    write_result(RESULT, halves)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation import peers
 from pyjpegdiff import codec, diff_jpeg_coding, parameters
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.spec import Operands, Spec
@@ -153,15 +154,12 @@ def _ours(**choices: Any) -> Codec:
     return code
 
 
-def _of_tensors(module: str, call: Callable[[Any, Any, Any], Any]) -> Codec | None:
-    """A codec of tensors (1, 3, H, W) and a quality; None where its module is not installed."""
-    if importlib.util.find_spec(module) is None:
-        return None
-    torch, found = importlib.import_module("torch"), importlib.import_module(module)
+def _of_tensors(code_tensors: peers.Codec) -> Codec:
+    torch = importlib.import_module("torch")
 
     def code(image: Floats, quality: int) -> Floats:
         batch = torch.tensor(np.moveaxis(image, -1, 0)[None], dtype=torch.float32)
-        result: Floats = call(found, batch, torch.tensor([float(quality)]))[0].movedim(0, -1).double().numpy()
+        result: Floats = code_tensors(batch, quality)[0].movedim(0, -1).double().numpy()
         return result
 
     return code
@@ -170,16 +168,11 @@ def _of_tensors(module: str, call: Callable[[Any, Any, Any], Any]) -> Codec | No
 def codecs() -> dict[str, dict[str, Codec]]:
     """By kind and name; those of other packages where they are installed."""
     others = {
-        "kornia": _of_tensors(
-            "kornia.enhance" if importlib.util.find_spec("kornia") else "kornia",
-            lambda kornia, x, quality: 255 * kornia.jpeg_codec_differentiable(x / 255, quality),
-        ),
-        "Diff-JPEG, smooth": _of_tensors("diff_jpeg", lambda m, x, quality: m.diff_jpeg_coding(x, quality)),
-        "Diff-JPEG, STE": _of_tensors("diff_jpeg", lambda m, x, quality: m.diff_jpeg_coding(x, quality, ste=True)),
+        name: _of_tensors(code) for name, (code, module) in peers.PEERS.items() if importlib.util.find_spec(module)
     }
     return {
         "earlier": {name: of_details(details) for name, details in EARLIER.items()},
-        "other packages": {name: code for name, code in others.items() if code},
+        "other packages": others,
         "pyjpegdiff": {
             "smooth": _ours(), "ste=True": _ours(ste=True), 'arithmetic="libjpeg"': _ours(arithmetic="libjpeg"),
         },

@@ -5,7 +5,6 @@ published code takes nothing else. Each photo, quality and codec is a line of a 
 stopped goes on there, and one with more codecs measures those alone.
 """
 
-import json
 import platform
 import sys
 from collections import defaultdict
@@ -19,8 +18,9 @@ from skimage.metrics import structural_similarity
 
 import pyjpegdiff
 from evaluation.codecs import Floats, codecs
+from evaluation.peers import PEERS
 from evaluation.photos import REPORT, load, through_file
-from evaluation.rows import append_row, read_rows
+from evaluation.rows import append_row, read_rows, write_result
 
 STRONG = tuple(range(1, 11))
 EVEN = tuple(range(1, 100, 3))
@@ -103,7 +103,7 @@ def main() -> None:
     """Run as a script."""
     path = Path("build/evaluation/forward.jsonl")
     by_kind = codecs()
-    if missing := {"kornia", "Diff-JPEG, smooth", "Diff-JPEG, STE"} - set(by_kind["other packages"]):
+    if missing := set(PEERS) - set(by_kind["other packages"]):
         print(f"not importable, so left out: {'; '.join(sorted(missing))}", file=sys.stderr)
     rows = {key_of(row): row for row in read_rows(path)}
     for number, name in enumerate(REPORT, 1):
@@ -131,9 +131,7 @@ def main() -> None:
             if row["photo"] == REPEATED[0] and row["quality"] in REPEATED[1]
         ],
     }  # fmt: skip
-    partial = RESULT.with_suffix(".part")
-    partial.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(RESULT)
+    write_result(RESULT, report)
     for name, row in report["codecs"].items():  # type: ignore[attr-defined]
         cells = [
             f"{part['psnr'] or np.inf:.2f} dB, {part['ssim']:.4f}, {part['l1']:.3f}, equal {part['equal']:.0%}"

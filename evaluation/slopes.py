@@ -15,7 +15,6 @@ The last one holds where the error of rounding changes its size with the step, b
 jumps. So that part of G which no step can mend meets only :math:`\varepsilon`, whose mean is near zero, and never k.
 """
 
-import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 import pyjpegdiff
 from evaluation.photos import CHOOSE, REPORT, load
+from evaluation.rows import write_result
 from pyjpegdiff import diff_jpeg_coding, jpeg_decode_vjp, jpeg_encode, jpeg_encode_vjp
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.stages.elastic import LEAST, REACH
@@ -225,9 +225,7 @@ def main() -> None:
                     row for row in of_tables if (row["subsampling"], row["component"]) == (subsampling, component)
                 ]
                 report[half][f"{component} table, {subsampling}"] = summary(entries)
-    partial = RESULT.with_suffix(".part")
-    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    partial.replace(RESULT)
+    write_result(RESULT, report)
     for half in ("choose", "report"):
         for kind, by_estimate in report[half].items():
             for key, row in by_estimate.items() if isinstance(by_estimate, dict) else ():

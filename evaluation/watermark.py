@@ -6,7 +6,6 @@ are right after JPEG at a quality that is drawn anew for each step; then Pillow 
 file count.
 """
 
-import json
 import platform
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyjpegdiff
 from evaluation.attack import staircase, through_files
 from evaluation.bootstrap import interval
 from evaluation.photos import CHOOSE, REPORT, load
+from evaluation.rows import write_result
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
 SIDE, BITS, STEPS, DECIBELS = 128, 64, 120, 40
@@ -109,9 +109,7 @@ def main() -> None:
             "pyjpegdiff": pyjpegdiff.__version__, "torch": torch.__version__, "python": platform.python_version(),
         },
     }  # fmt: skip
-    halves: dict[str, tuple[str, ...]] = {"choose": CHOOSE, "report": REPORT}
-    for half in halves:
-        names = halves[half]
+    for half, names in (("choose", CHOOSE), ("report", REPORT)):
         found = {}
         for label, choices in CHOICES.items():
             print(f"{half}: {label}", file=sys.stderr)
@@ -125,9 +123,7 @@ def main() -> None:
             }  # fmt: skip
             report[half][label] = row
             print(f"{half} | {label} | {row['mean']:.2%} | " + " ".join(f"{x:.1%}" for x in row["bits right"]))
-    partial = RESULT.with_suffix(".part")
-    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    partial.replace(RESULT)
+    write_result(RESULT, report)
 
 
 if __name__ == "__main__":
