@@ -268,9 +268,8 @@ def make_spec(
 
 
 def check_choices(
-    ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None,
-    steps_gradient: str | None, color_matrix: object, color_offset: object, data_range: float | None,
-    channel_axis: int | None,
+    ste: bool, arithmetic: str, subsampling: str, rounding: Rounding, flooring: str | None, color_matrix: object,
+    color_offset: object, data_range: float | None, channel_axis: int | None, steps_gradient: str | None = None,
 ) -> None:  # fmt: skip
     """Raise for a choice that no image could make right."""
     make_spec(ste, arithmetic, subsampling, rounding, flooring, steps_gradient, color_matrix, color_offset, gray=False)

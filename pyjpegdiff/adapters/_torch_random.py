@@ -117,7 +117,6 @@ class RandomJPEG(nn.Module):
         self.generator = choices.generator(generator)
         self.codec: dict[str, Any] = {
             "ste": ste, "arithmetic": arithmetic, "rounding": rounding, "flooring": flooring,
-            "steps_gradient": None,
             "data_range": self.data_range, "channel_axis": channel_axis,
         }  # fmt: skip
         for each in self.subsampling:

@@ -134,6 +134,26 @@ INLINE void add_to_sums(const V (&x)[8], T* sums) {
     for (int i = 0; i < 8; ++i) (Vec<T, 8>::load(sums + 8 * i) + sum_of_blocks(x[i])).store(sums + 8 * i);
 }
 
+// Of cotangents of coefficients, and the coefficients in units of their step.
+template <class V, class T>
+INLINE void add_elastic_sums(
+    const V (&g)[8], const V (&u)[8], int64_t sink, int64_t arithmetic, int64_t rounding, StepSums<T>& sums) {
+    V k[8], error[8], share[8];
+    copy(u, k);
+    quantize(arithmetic, rounding, k);
+    if (sink != TO_IMAGE) {
+        for (int i = 0; i < 8; ++i) share[i] = V(T(0)) - g[i] * k[i];
+        add_to_sums(share, sums.shares);
+    }
+    for (int i = 0; i < 8; ++i) error[i] = k[i] - u[i];
+    for (int i = 0; i < 8; ++i) share[i] = g[i] * error[i];
+    add_to_sums(share, sums.elastic[0]);
+    for (int i = 0; i < 8; ++i) share[i] = change_of_square(u[i]);
+    add_to_sums(share, sums.elastic[1]);
+    for (int i = 0; i < 8; ++i) share[i] = error[i] * error[i];
+    add_to_sums(share, sums.elastic[2]);
+}
+
 // Cotangents of decoded samples -> those of the samples that were encoded, and of the steps.
 //
 // Through quantization and back a step cancels: g r'(u) goes on, and the step gets g k - g r'(u) u, or its elastic
@@ -173,24 +193,13 @@ INLINE void block_vjp(
         return;
     }
     load_blocks(at.u, u);
+    if (elastic) {
+        if (at.sums) add_elastic_sums(x, u, sink, arithmetic, rounding, *at.sums);
+        if (!goes_on) return;
+    }
     copy(u, factor);
     rounding_derivative(rounding, factor);
-    if (at.sums && elastic) {
-        V k[8], error[8];
-        copy(u, k);
-        quantize(arithmetic, rounding, k);
-        if (sink != TO_IMAGE) {
-            for (int i = 0; i < 8; ++i) share[i] = V(T(0)) - x[i] * k[i];
-            add_to_sums(share, at.sums->shares);
-        }
-        for (int i = 0; i < 8; ++i) error[i] = k[i] - u[i];
-        for (int i = 0; i < 8; ++i) share[i] = x[i] * error[i];
-        add_to_sums(share, at.sums->elastic[0]);
-        for (int i = 0; i < 8; ++i) share[i] = change_of_square(u[i]);
-        add_to_sums(share, at.sums->elastic[1]);
-        for (int i = 0; i < 8; ++i) share[i] = error[i] * error[i];
-        add_to_sums(share, at.sums->elastic[2]);
-    } else if (at.sums) {
+    if (at.sums && !elastic) {
         V k[8];
         if (sink == TO_IMAGE) {
             copy(u, k);
