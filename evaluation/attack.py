@@ -155,8 +155,8 @@ def main() -> None:
         if (name, quality) in known:
             continue
         start = time.perf_counter()
-        result = through_files(attacked(classify, CODECS[name][0], x, labels, quality), quality)
-        losses = cross_entropy(logits(classify, result), labels, reduction="none").tolist()
+        read = through_files(attacked(classify, CODECS[name][0], x, labels, quality), quality)
+        losses = cross_entropy(logits(classify, read), labels, reduction="none").tolist()
         append_row(path, {"codec": name, "quality": quality, "losses": losses})
         known[name, quality] = np.array(losses)
         seconds = time.perf_counter() - start
