@@ -5,7 +5,6 @@ published code takes nothing else. Each photo, quality and codec is a line of a 
 stopped goes on there, and one with more codecs measures those alone.
 """
 
-import platform
 import sys
 from collections import defaultdict
 from collections.abc import Container, Iterator
@@ -16,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-import pyjpegdiff
 from evaluation.codecs import Floats, codecs
 from evaluation.peers import PEERS
 from evaluation.photos import REPORT, load, through_file
-from evaluation.rows import append_row, read_rows, write_result
+from evaluation.rows import append_row, read_rows, versions, write_result
 
 STRONG = tuple(range(1, 11))
 EVEN = tuple(range(1, 100, 3))
@@ -120,9 +118,7 @@ def main() -> None:
     ]
     report = {
         "command": "python -m evaluation.forward",
-        "versions": {
-            "pyjpegdiff": pyjpegdiff.__version__, "numpy": np.__version__, "python": platform.python_version(),
-        },
+        "versions": versions("numpy"),
         "photos": list(REPORT), "qualities": list(EVEN), "strong": list(STRONG), "codecs": summary(wanted),
         # JSON has no infinity.
         "repeated": [

@@ -15,7 +15,6 @@ The last one holds where the error of rounding changes its size with the step, b
 jumps. So that part of G which no step can mend meets only :math:`\varepsilon`, whose mean is near zero, and never k.
 """
 
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,9 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import pyjpegdiff
 from evaluation.photos import CHOOSE, REPORT, load
-from evaluation.rows import write_result
+from evaluation.rows import versions, write_result
 from pyjpegdiff import diff_jpeg_coding, jpeg_decode_vjp, jpeg_encode, jpeg_encode_vjp
 from pyjpegdiff.numpy_namespace import xp
 from pyjpegdiff.stages.elastic import LEAST, REACH
@@ -204,11 +202,7 @@ def main() -> None:
     """Run as a script."""
     report: dict[str, Any] = {
         "command": "python -m evaluation.slopes",
-        "versions": {
-            "pyjpegdiff": pyjpegdiff.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions("numpy"),
     }
     for half, names in (("choose", CHOOSE), ("report", REPORT)):
         of_quality_, of_tables = [], []

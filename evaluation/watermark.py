@@ -6,7 +6,6 @@ are right after JPEG at a quality that is drawn anew for each step; then Pillow 
 file count.
 """
 
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-import pyjpegdiff
 from evaluation.attack import staircase, through_files
 from evaluation.bootstrap import interval
 from evaluation.photos import CHOOSE, REPORT, load
-from evaluation.rows import write_result
+from evaluation.rows import versions, write_result
 from pyjpegdiff.adapters.torch import diff_jpeg_coding
 
 SIDE, BITS, STEPS, DECIBELS = 128, 64, 120, 40
@@ -105,9 +103,7 @@ def main() -> None:
     torch.set_num_threads(1)
     report: dict[str, Any] = {
         "command": "python -m evaluation.watermark", "qualities": list(QUALITIES),
-        "versions": {
-            "pyjpegdiff": pyjpegdiff.__version__, "torch": torch.__version__, "python": platform.python_version(),
-        },
+        "versions": versions("torch"),
     }  # fmt: skip
     for half, names in (("choose", CHOOSE), ("report", REPORT)):
         found = {}
