@@ -16,7 +16,7 @@ from pyjpegdiff.results import Coefficients
 from pyjpegdiff.spec import Plan, Spec
 from pyjpegdiff.stages.color import MATRIX, OFFSET
 from pyjpegdiff.stages.sampling import padded_size
-from pyjpegdiff.stages.surrogates import FLOORINGS, ROUNDINGS
+from pyjpegdiff.stages.surrogates import FLOORINGS, ROUNDING_NAMES
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
 from pyjpegdiff.types import Array, Namespace, Rounding, Shape, Size
 
@@ -263,7 +263,7 @@ def make_spec(
             "steps_gradient must be 'surrogate' or None in the smooth variant, which performs no rounding, got "
             "'elastic'; give ste=True or arithmetic='libjpeg' for it"
         )
-    rounding = checks.rounding(rounding, tuple(ROUNDINGS))
+    rounding = checks.rounding(rounding, ROUNDING_NAMES)
     return Spec(hard, rounding, flooring, None if gray else sampling, libjpeg, elastic)
 
 

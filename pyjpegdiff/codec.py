@@ -11,7 +11,7 @@ from pyjpegdiff.arrays import add_to, constant_like, for_exact_products, hard_cl
 from pyjpegdiff.spec import Operands, Spec
 from pyjpegdiff.stages import color, quantization, sampling
 from pyjpegdiff.stages.dct import dct, idct, islow_dct, islow_idct
-from pyjpegdiff.stages.surrogates import clip_vjp, is_inside, rounding_surrogate
+from pyjpegdiff.stages.surrogates import clip_vjp, is_inside
 from pyjpegdiff.types import Array, Namespace, Size
 
 Group = tuple[Array, ...]
@@ -67,15 +67,34 @@ def to_ycc(xp: Namespace, spec: Spec, operands: Operands, image: Array) -> Array
 # --- quantize: u -> k -------------------------------------------------------------------------------------------------
 
 
-def quantize(xp: Namespace, spec: Spec, u: Group) -> Group:
+def quantize(xp: Namespace, spec: Spec, operands: Operands, u: Group) -> Group:
     """The quantized coefficients."""
-    return tuple([quantization.round_(xp, group, spec.rounding, spec.hard) for group in u])
+    return tuple(
+        [
+            quantization.round_(xp, group, steps, spec.rounding, spec.hard)
+            for group, steps in zip(u, operands.steps, strict=True)
+        ]
+    )
 
 
-def slopes(xp: Namespace, spec: Spec, u: Group) -> Group:
+def slopes(xp: Namespace, spec: Spec, operands: Operands, u: Group) -> Group:
     """The derivative of `quantize`."""
-    derivative = rounding_surrogate(spec.rounding).derivative
-    return tuple([derivative(xp, group) for group in u])
+    return tuple(
+        [
+            quantization.slope(xp, group, steps, spec.rounding)
+            for group, steps in zip(u, operands.steps, strict=True)
+        ]
+    )
+
+
+def falls(xp: Namespace, spec: Spec, operands: Operands, u: Group, slopes: Group) -> Group:
+    """By how much quantized coefficients fall per relative growth of their step."""
+    return tuple(
+        [
+            quantization.fall(xp, group, slope, steps, spec.rounding)
+            for group, slope, steps in zip(u, slopes, operands.steps, strict=True)
+        ]
+    )
 
 
 # --- decode: k -> image -----------------------------------------------------------------------------------------------

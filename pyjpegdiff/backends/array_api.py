@@ -73,7 +73,7 @@ def residual_types(operation: Operation, plan: Plan, size: Size, inputs: Types) 
 def _code(xp: Namespace, plan: Plan, size: Size, inputs: Arrays, keep: bool) -> tuple[Arrays, Arrays]:
     image, _, operands = _prepared(xp, plan, inputs)
     u = codec.encode(xp, plan.spec, operands, image)
-    result, masks = _decoded(xp, plan, operands, codec.quantize(xp, plan.spec, u), size, keep)
+    result, masks = _decoded(xp, plan, operands, codec.quantize(xp, plan.spec, operands, u), size, keep)
     return (result,), (*u, *masks) if keep else ()
 
 
@@ -84,14 +84,14 @@ def _code_vjp(
     u, masks = residuals[:groups], residuals[groups:]
     image, params, operands = _prepared(xp, plan, inputs)
     g, g_rgb = codec.decode_vjp(xp, spec, operands, masks, _canonical_cotangent(xp, plan, cotangents))
-    k = codec.quantize(xp, spec, u) if needs.steps or needs.color else ()
-    slopes = codec.slopes(xp, spec, u)
+    k = codec.quantize(xp, spec, operands, u) if needs.steps or needs.color else ()
+    slopes = codec.slopes(xp, spec, operands, u)
     g_steps: Group = ()
     if needs.steps and spec.elastic:
         g_steps = _elastic_cotangents(xp, operands, g, u, k, decodes=True)
     elif needs.steps:
         # A step divides before rounding and multiplies after it: both shares in one sum.
-        shares = [b - slope * a for a, b, slope in zip(u, k, slopes, strict=True)]
+        shares = [a - b for a, b in zip(k, codec.falls(xp, spec, operands, u, slopes), strict=True)]
         g_steps = _steps_cotangents(xp, operands, g, shares)
     g_coefficients = tuple([a * slope for a, slope in zip(g, slopes, strict=True)])
     g_image, g_matrix, g_shift = _encode_vjp_part(xp, plan, operands, image, g_coefficients, size, needs)
@@ -109,7 +109,7 @@ def _code_vjp(
 def _encode(xp: Namespace, plan: Plan, size: Size, inputs: Arrays, keep: bool) -> tuple[Arrays, Arrays]:
     image, _, operands = _prepared(xp, plan, inputs)
     u = codec.encode(xp, plan.spec, operands, image)
-    blocks = _to_blocks(xp, codec.quantize(xp, plan.spec, u))
+    blocks = _to_blocks(xp, codec.quantize(xp, plan.spec, operands, u))
     return (blocks[0], operands.steps[0], *blocks[1:], *operands.steps[1:]), u if keep else ()
 
 
@@ -122,13 +122,14 @@ def _encode_vjp(
     zeros = _to_blocks(xp, tuple([xp.zeros_like(group) for group in u]))
     g_k = _from_blocks(xp, [zero if g is None else g for g, zero in zip(g_blocks, zeros, strict=True)])
     g = tuple([quantization.divide(xp, a, steps) for a, steps in zip(g_k, operands.steps, strict=True)])
-    g_coefficients = tuple([a * slope for a, slope in zip(g, codec.slopes(xp, spec, u), strict=True)])
+    slopes = codec.slopes(xp, spec, operands, u)
+    g_coefficients = tuple([a * slope for a, slope in zip(g, slopes, strict=True)])
     g_steps: Group = ()
     if needs.steps:
         if spec.elastic:
-            g_steps = _elastic_cotangents(xp, operands, g, u, codec.quantize(xp, spec, u), decodes=False)
+            g_steps = _elastic_cotangents(xp, operands, g, u, codec.quantize(xp, spec, operands, u), decodes=False)
         else:
-            g_steps = _steps_cotangents(xp, operands, g_coefficients, [-a for a in u])
+            g_steps = _steps_cotangents(xp, operands, g, [-a for a in codec.falls(xp, spec, operands, u, slopes)])
         # Steps are outputs, too.
         pairs = zip(g_steps, g_steps_out, strict=True)
         g_steps = tuple([a if g_out is None else a + g_out for a, g_out in pairs])

@@ -210,10 +210,11 @@ class CudaKernels(ArrayAPI):
             shape = (math.prod(batch_shape), options.tiles(size), kinds, groups, BLOCK, BLOCK)
             g_steps = xp.empty(shape, dtype=g_image.dtype, device=device(g_image))
         matrix, inverse = _flat(xp, operands.matrix, 2, batch_shape), _flat(xp, operands.inverse, 2, batch_shape)
+        steps = _pair(*(_flat(xp, steps, 2, batch_shape) for steps in operands.steps), default=(None, 0))
         u, in_range = (tuple(_contiguous(xp, array) for array in group) for group in (u, in_range))
         arguments = (
-            _contiguous(xp, g_image), _contiguous(xp, inside), *_pair(*u), *_pair(*in_range), *matrix, *inverse,
-            *size, pulled, g_steps,
+            _contiguous(xp, g_image), _contiguous(xp, inside), *_pair(*u), *_pair(*in_range), *steps[0], *steps[1],
+            *matrix, *inverse, *size, pulled, g_steps,
         )  # fmt: skip
         self._run(options, "code_vjp", math.prod(batch_shape) * options.tiles(size), arguments, g_image)
         sums = () if g_steps is None else _summed(xp, spec, g_steps, operands, batch_shape)

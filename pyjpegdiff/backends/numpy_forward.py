@@ -31,7 +31,7 @@ def code(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types) 
         u = codec.encode(xp, spec, strip.operands, image)
         if kept:
             batch.store_planes(u_whole, strip, u)
-        return reconstruct_strip(batch, masks, strip, codec.quantize(xp, spec, u))
+        return reconstruct_strip(batch, masks, strip, codec.quantize(xp, spec, strip.operands, u))
 
     def consume(strip: Strip, planes: Group, rows: Rows) -> None:
         _decode_strip(batch, masks, strip, planes, rows, result)
@@ -54,7 +54,7 @@ def encode(plan: Plan, cutting: Cutting, size: Size, inputs: Arrays, kept: Types
         u = codec.encode(xp, spec, strip.operands, image)
         if kept:
             batch.store_planes(residuals, strip, u)
-        batch.store_blocks(blocks, strip, codec.quantize(xp, spec, u))
+        batch.store_blocks(blocks, strip, codec.quantize(xp, spec, strip.operands, u))
 
     process(batch.spec, batch.cutting, batch.strips, batch.shape, lambda strip: (), consume)
     y, *chroma = [batch.unflat(array) for array in blocks]

@@ -36,19 +36,21 @@ def code_vjp(
     def produce(strip: Strip) -> Group:
         if not needs.color:
             return ()
-        return reconstruct_strip(batch, [], strip, codec.quantize(xp, spec, batch.plane_strip(u_whole, strip)))
+        u = batch.plane_strip(u_whole, strip)
+        return reconstruct_strip(batch, [], strip, codec.quantize(xp, spec, strip.operands, u))
 
     def consume(strip: Strip, planes: Group, rows: Rows) -> Operands:
         g, g_rgb = _decode_strip_vjp(batch, masks, g_result, strip)
         u = batch.plane_strip(u_whole, strip)
-        slopes = codec.slopes(xp, spec, u)
+        slopes = codec.slopes(xp, spec, strip.operands, u)
         g_steps: Group = ()
         if needs.steps and spec.elastic:
-            g_steps = _elastic_sums(g, u, codec.quantize(xp, spec, u), decodes=True)
+            g_steps = _elastic_sums(g, u, codec.quantize(xp, spec, strip.operands, u), decodes=True)
         elif needs.steps:
             # A step divides before rounding and multiplies after it: both shares in one sum.
-            k = codec.quantize(xp, spec, u)
-            g_steps = _steps_cotangents(strip, g, [b - s * a for a, b, s in zip(u, k, slopes, strict=True)])
+            k = codec.quantize(xp, spec, strip.operands, u)
+            falls = codec.falls(xp, spec, strip.operands, u, slopes)
+            g_steps = _steps_cotangents(strip, g, [a - b for a, b in zip(k, falls, strict=True)])
         g_coefficients = tuple([a * s for a, s in zip(g, slopes, strict=True)])
         g_map = _encode_strip_vjp(batch, images, g_images, strip, g_coefficients, needs)
         return Operands(g_steps, *g_map, *_inverse_cotangents(batch, strip, planes, rows, g_rgb, needs))
@@ -76,12 +78,13 @@ def encode_vjp(
         u = batch.plane_strip(u_whole, strip)
         g_k = batch.block_strip(g_blocks, strip)
         g = tuple([quantization.divide(xp, a, steps) for a, steps in zip(g_k, strip.operands.steps, strict=True)])
-        g_coefficients = tuple([a * slope for a, slope in zip(g, codec.slopes(xp, spec, u), strict=True)])
+        slopes = codec.slopes(xp, spec, strip.operands, u)
+        g_coefficients = tuple([a * slope for a, slope in zip(g, slopes, strict=True)])
         g_steps: Group = ()
         if needs.steps and spec.elastic:
-            g_steps = _elastic_sums(g, u, codec.quantize(xp, spec, u), decodes=False)
+            g_steps = _elastic_sums(g, u, codec.quantize(xp, spec, strip.operands, u), decodes=False)
         elif needs.steps:
-            g_steps = _steps_cotangents(strip, g_coefficients, [-a for a in u])
+            g_steps = _steps_cotangents(strip, g, [-a for a in codec.falls(xp, spec, strip.operands, u, slopes)])
         g_map = _encode_strip_vjp(batch, images, g_images, strip, g_coefficients, needs)
         return Operands(g_steps, *g_map, None, None)
 

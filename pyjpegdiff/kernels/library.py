@@ -22,7 +22,7 @@ PATH = Path(__file__).parent / f"_cpu.{SUFFIX}"
 KINDS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64")
 """Types of pixels."""
 ARITHMETICS = ("smooth", "ste", "libjpeg")
-ROUNDINGS = ("cubic", "identity", "sine", "fourier", "tanh")
+ROUNDINGS = ("cubic", "identity", "sine", "fourier", "tanh", "rational")
 FROM_IMAGE, FROM_BLOCKS = range(2)
 TO_IMAGE, TO_BLOCKS = range(2)
 

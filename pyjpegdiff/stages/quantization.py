@@ -10,11 +10,15 @@ as libjpeg has it. The qualities of an array are clipped to 1..100. The smooth s
 integers (1/8 for the cubic): whole qualities give whole scales, and no step falls below the one that a file has.
 
 Through quantization and back the step size cancels: with G the cotangent of c', the coefficient gets
-:math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`. A performed rounding has another cotangent of the
-step, too: see `pyjpegdiff.stages.elastic`.
+:math:`g_c = G\,r'(u)` and the step :math:`\sum G k - \sum g_c u`. The rational surrogate depends on the step itself,
+which adds a term: see `pyjpegdiff.stages.rational`. A performed rounding has another cotangent of the step, too: see
+`pyjpegdiff.stages.elastic`.
 """
 
+from collections.abc import Callable
+
 from pyjpegdiff.arrays import hard_clip, unbroadcast
+from pyjpegdiff.stages import rational
 from pyjpegdiff.stages.dct import BLOCK
 from pyjpegdiff.stages.surrogates import (
     FLOOR_AT_INTEGERS,
@@ -111,14 +115,41 @@ def untile(xp: Namespace, tiled: Array) -> Array:
     return xp.sum(xp.reshape(tiled, (*batch, width // BLOCK, BLOCK)), axis=-2)
 
 
-def round_(xp: Namespace, u: Array, rounding: Rounding, hard: bool) -> Array:
+def round_(xp: Namespace, u: Array, steps: Array, rounding: Rounding, hard: bool) -> Array:
     """Round, or the surrogate's value."""
-    return round_half_away(xp, u) if hard else rounding_surrogate(rounding).value(xp, u)
+    if hard:
+        return round_half_away(xp, u)
+    if rounding == "rational":
+        return _softly(xp, rational.value, u, steps)
+    return rounding_surrogate(rounding).value(xp, u)
+
+
+def slope(xp: Namespace, u: Array, steps: Array, rounding: Rounding) -> Array:
+    """The surrogate's derivative."""
+    if rounding == "rational":
+        return _softly(xp, rational.derivative, u, steps)
+    return rounding_surrogate(rounding).derivative(xp, u)
+
+
+def fall(xp: Namespace, u: Array, slope: Array, steps: Array, rounding: Rounding) -> Array:
+    """By how much the surrogate falls per relative growth of the step."""
+    by_quotient = slope * u
+    return by_quotient + _softly(xp, rational.elongation, u, steps) if rounding == "rational" else by_quotient
+
+
+def _softly(xp: Namespace, part: Callable[[Namespace, Array, Array], Array], u: Array, steps: Array) -> Array:
+    return _by_frequency(xp, lambda slabs, softness: part(xp, slabs, softness), u, rational.SOFTNESS / steps)
 
 
 def _times(xp: Namespace, planes: Array, factor: Array) -> Array:
-    """Multiply planes (..., k, H, W) by an (..., 8, 8) that repeats over blocks and planes, or by its `tile`."""
+    return _by_frequency(xp, lambda slabs, factors: slabs * factors, planes, factor)
+
+
+def _by_frequency(
+    xp: Namespace, combine: Callable[[Array, Array], Array], planes: Array, of_frequencies: Array
+) -> Array:
+    """Planes (..., k, H, W) with an (..., 8, 8) that repeats over blocks and planes, or with its `tile`."""
     *batch, count, height, width = planes.shape
-    tiled = factor if factor.shape[-1] == width else tile(xp, factor, width)
+    tiled = of_frequencies if of_frequencies.shape[-1] == width else tile(xp, of_frequencies, width)
     slabs = xp.reshape(planes, (*batch, count * height // BLOCK, BLOCK, width))
-    return xp.reshape(slabs * tiled[..., None, :, :], planes.shape)
+    return xp.reshape(combine(slabs, tiled[..., None, :, :]), planes.shape)

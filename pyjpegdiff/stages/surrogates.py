@@ -15,6 +15,8 @@ tanh       :math:`\lfloor x \rfloor + (1 + \tanh(\kappa t)    :math:`\kappa (1 -
            :math:`t = x - \lfloor x \rfloor - 1/2`
 ========== ================================================== ==========================================
 
+Another one, ``"rational"``, depends on the step size: see `pyjpegdiff.stages.rational`.
+
 At a tie ``x = n + 1/2`` the cubic jumps from n + 1/8 to n + 7/8; round-half-to-even picks the side of the value,
 and the derivative is 3/4 on both. The others are continuous and need no convention.
 """
@@ -101,6 +103,8 @@ ROUNDINGS = {
     "fourier": Surrogate(_fourier_round, _fourier_round_derivative),
     "tanh": Surrogate(_tanh_round, _tanh_round_derivative),
 }
+"""Those that are functions of the coefficient in units of its step alone."""
+ROUNDING_NAMES = (*ROUNDINGS, "rational")
 
 
 def rounding_surrogate(rounding: Rounding) -> Surrogate:

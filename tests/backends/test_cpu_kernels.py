@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pyjpegdiff.backends.cpu_kernels import CpuKernels
 from pyjpegdiff.kernels.library import instruction_sets, load, use_instruction_set
 from pyjpegdiff.operations import OPERATIONS
-from pyjpegdiff.stages.surrogates import ROUNDINGS
+from pyjpegdiff.stages.surrogates import ROUNDING_NAMES
 from tests.backends.comparison import (
     CHOICES,
     DTYPE_CHOICES,
@@ -28,7 +28,7 @@ SETS = instruction_sets() or ("none",)
 @pytest.mark.parametrize("instruction_set", SETS)
 @given(
     **CHOICES,
-    rounding=st.sampled_from([*ROUNDINGS]),
+    rounding=st.sampled_from([*ROUNDING_NAMES]),
     flooring=st.sampled_from([None, "cubic", "identity"]),
     height=st.integers(1, 70),
     width=st.integers(1, 70),

@@ -14,7 +14,7 @@ from pyjpegdiff.kernels.cuda import source
 from pyjpegdiff.operations import CODE
 from pyjpegdiff.results import CodingGradients
 from pyjpegdiff.spec import Spec
-from pyjpegdiff.stages.surrogates import ROUNDINGS
+from pyjpegdiff.stages.surrogates import ROUNDING_NAMES
 from tests.backends.comparison import CHOICES, assert_same, blocks_without_ties, drawn_problem
 from tests.backends.cuda import emulator
 from tests.backends.cuda.emulator import EmulatedKernels, Emulator
@@ -28,7 +28,7 @@ def unpacked(case, residuals):
 
 @given(
     **CHOICES,
-    rounding=st.sampled_from(["cubic"] * 6 + [*ROUNDINGS]),
+    rounding=st.sampled_from(["cubic"] * 6 + [*ROUNDING_NAMES]),
     descending=st.booleans(),
     height=st.one_of(st.integers(1, 9), st.integers(1, 40)),
     width=st.one_of(st.integers(1, 9), st.integers(1, 40), st.integers(60, 140)),
@@ -255,7 +255,7 @@ def test_public_functions_by_the_kernels(mode, axis):
 def test_a_rounding_surrogate_of_the_caller_is_not_for_the_kernels():
     cupy_like = type("Namespace", (), {"__name__": "array_api_compat.cupy"})()
     kernels = cuda_kernels.CudaKernels()
-    assert all(kernels.supports(Spec(False, name, "cubic"), cupy_like, None) for name in ROUNDINGS)
+    assert all(kernels.supports(Spec(False, name, "cubic"), cupy_like, None) for name in ROUNDING_NAMES)
     assert not kernels.supports(Spec(False, (np.round, np.ones_like), "cubic"), cupy_like, None)
 
 

@@ -40,7 +40,7 @@ def test_structs_are_those_of_the_source(tmp_path):
     source = tmp_path / "sizes.cpp"
     source.write_text(
         f'#include <cstddef>\n#include <cstdio>\n#include "{HERE / "cpu" / "call.hpp"}"\nint main() {{ {offsets}'
-        'std::printf("%zu %zu %d %d %d", sizeof(Call), sizeof(Pixels), F64, TANH, TO_BLOCKS);}'
+        'std::printf("%zu %zu %d %d %d", sizeof(Call), sizeof(Pixels), F64, RATIONAL, TO_BLOCKS);}'
     )
     subprocess.run([compiler, "-w", "-std=c++17", source, "-o", tmp_path / "sizes"], check=True)
     said = subprocess.run([tmp_path / "sizes"], capture_output=True, text=True, check=True).stdout

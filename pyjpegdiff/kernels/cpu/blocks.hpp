@@ -18,32 +18,42 @@ constexpr double SAMPLE_BIAS = 0.5 + 1.0 / (1 << 12);
 #define EACH(expression) \
     for (int i = 0; i < 8; ++i) x[i] = expression
 
-template <class V>
-INLINE void rounding_value(int64_t rounding, V (&x)[8]) {
+// Of row i of a block, as coefficients lie in registers.
+template <class V, class T>
+INLINE V softness(const T* transposed_reciprocals, int i) {
+    V row;
+    repeat(Vec<T, 8>::load(transposed_reciprocals + 8 * i), row);
+    return row * T(SOFTNESS);
+}
+
+template <class V, class T>
+INLINE void rounding_value(int64_t rounding, const T* transposed_reciprocals, V (&x)[8]) {
     switch (rounding) {
         case CUBIC: EACH(cubic_round(x[i])); break;
         case SINE: EACH(sine_round(x[i])); break;
         case FOURIER: EACH(fourier_round(x[i])); break;
         case TANH: EACH(tanh_round(x[i])); break;
+        case RATIONAL: EACH(rational_round(x[i], softness<V>(transposed_reciprocals, i))); break;
         default: break;
     }
 }
 
-template <class V>
-INLINE void rounding_derivative(int64_t rounding, V (&x)[8]) {
+template <class V, class T>
+INLINE void rounding_derivative(int64_t rounding, const T* transposed_reciprocals, V (&x)[8]) {
     switch (rounding) {
         case CUBIC: EACH(cubic_round_derivative(x[i])); break;
         case SINE: EACH(sine_round_derivative(x[i])); break;
         case FOURIER: EACH(fourier_round_derivative(x[i])); break;
         case TANH: EACH(tanh_round_derivative(x[i])); break;
+        case RATIONAL: EACH(rational_round_derivative(x[i], softness<V>(transposed_reciprocals, i))); break;
         default: EACH(V(typename V::Number(1))); break;
     }
 }
 
-template <class V>
-INLINE void quantize(int64_t arithmetic, int64_t rounding, V (&x)[8]) {
+template <class V, class T>
+INLINE void quantize(int64_t arithmetic, int64_t rounding, const T* transposed_reciprocals, V (&x)[8]) {
     if (arithmetic == SMOOTH)
-        rounding_value(rounding, x);
+        rounding_value(rounding, transposed_reciprocals, x);
     else
         EACH(round_half_away(x[i]));
 }
@@ -74,6 +84,7 @@ template <class V, int ARITHMETIC, class T>
 INLINE void block_forward(
     const BlockAt<T>& at, const Operands<T>& operands, int group, int64_t source, int64_t sink, int64_t rounding) {
     constexpr bool LIB = ARITHMETIC == LIBJPEG;
+    const T* const reciprocals = operands.transposed_reciprocals[group];
     V x[8];
     if (source == FROM_IMAGE) {
         load(at.plane, at.pitch, x);
@@ -81,18 +92,18 @@ INLINE void block_forward(
             islow_forward(x);
         else
             forward_dct(x);
-        multiply(x, (LIB ? operands.reciprocals : operands.transposed_reciprocals)[group]);
+        multiply(x, LIB ? operands.reciprocals[group] : reciprocals);
         if (at.u) {
             V u[8];
             copy(x, u);
             if (LIB) transpose(u);
             write_blocks(u, at.u, at.streams_u);
         }
-        quantize(ARITHMETIC, rounding, x);
+        quantize(ARITHMETIC, rounding, reciprocals, x);
     } else if (source == FROM_U) {
         load_blocks(at.u, x);
         if (LIB) transpose(x);
-        quantize(ARITHMETIC, rounding, x);
+        quantize(ARITHMETIC, rounding, reciprocals, x);
     } else {
         load_blocks(at.k, x);
         if (!LIB) transpose(x);
@@ -137,10 +148,9 @@ INLINE void add_to_sums(const V (&x)[8], T* sums) {
 // Of cotangents of coefficients, and the coefficients in units of their step.
 template <class V, class T>
 INLINE void add_elastic_sums(
-    const V (&g)[8], const V (&u)[8], int64_t sink, int64_t arithmetic, int64_t rounding, StepSums<T>& sums) {
+    const V (&g)[8], const V (&u)[8], int64_t sink, StepSums<T>& sums) {
     V k[8], error[8], share[8];
-    copy(u, k);
-    quantize(arithmetic, rounding, k);
+    for (int i = 0; i < 8; ++i) k[i] = round_half_away(u[i]);
     if (sink != TO_IMAGE) {
         for (int i = 0; i < 8; ++i) share[i] = V(T(0)) - g[i] * k[i];
         add_to_sums(share, sums.shares);
@@ -194,20 +204,24 @@ INLINE void block_vjp(
     }
     load_blocks(at.u, u);
     if (elastic) {
-        if (at.sums) add_elastic_sums(x, u, sink, arithmetic, rounding, *at.sums);
+        if (at.sums) add_elastic_sums(x, u, sink, *at.sums);
         if (!goes_on) return;
     }
+    const T* const reciprocals = operands.transposed_reciprocals[group];
     copy(u, factor);
-    rounding_derivative(rounding, factor);
+    rounding_derivative(rounding, reciprocals, factor);
     if (at.sums && !elastic) {
         V k[8];
         if (sink == TO_IMAGE) {
             copy(u, k);
-            quantize(arithmetic, rounding, k);
+            quantize(arithmetic, rounding, reciprocals, k);
         } else {
             for (auto& row : k) row = V(T(0));
         }
-        for (int i = 0; i < 8; ++i) share[i] = x[i] * (k[i] - factor[i] * u[i]);
+        for (int i = 0; i < 8; ++i) k[i] = k[i] - factor[i] * u[i];
+        if (rounding == RATIONAL)
+            for (int i = 0; i < 8; ++i) k[i] = k[i] - rational_round_elongation(u[i], softness<V>(reciprocals, i));
+        for (int i = 0; i < 8; ++i) share[i] = x[i] * k[i];
         add_to_sums(share, at.sums->shares);
     }
     if (!goes_on) return;

@@ -7,7 +7,7 @@
 // Types of pixels.
 enum Kind : int64_t { U8, I8, U16, I16, U32, I32, U64, I64, F16, F32, F64 };
 enum Arithmetic : int64_t { SMOOTH, STE, LIBJPEG };
-enum Rounding : int64_t { CUBIC, IDENTITY, SINE, FOURIER, TANH };
+enum Rounding : int64_t { CUBIC, IDENTITY, SINE, FOURIER, TANH, RATIONAL };
 // Where coefficients come from, and what becomes of them.
 enum Source : int64_t { FROM_IMAGE, FROM_BLOCKS, FROM_U };
 enum Sink : int64_t { TO_IMAGE, TO_BLOCKS, TO_COLOR_SUMS };

@@ -79,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) encode_reconstruct(
         const REAL step = steps[i * BLOCK + line];
         const REAL u = x[i] * (1 / step);
         if (at.exists && u_out) u_out[at.offset + static_cast<Int>(i) * at.width + line] = u;
-        x[i] = quantized(u) * step;
+        x[i] = quantized(u, step) * step;
     }
     idct_columns(x);
     for (int i = 0; i < BLOCK; ++i) line_column[i * pitch] = x[i];
@@ -139,7 +139,8 @@ constexpr int LEAST_BLOCKS = sizeof(REAL) == 8 ? 2 : 0;
 
 extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) code_vjp(
     const REAL* g_coded, const unsigned char* inside, const REAL* u_luma, const REAL* u_chroma,
-    const unsigned char* in_range_luma, const unsigned char* in_range_chroma, const REAL* matrix, Int matrix_stride,
+    const unsigned char* in_range_luma, const unsigned char* in_range_chroma, const REAL* steps_luma,
+    Int steps_luma_stride, const REAL* steps_chroma, Int steps_chroma_stride, const REAL* matrix, Int matrix_stride,
     const REAL* inverse, Int inverse_stride, Int height, Int width, REAL* g_image, REAL* g_steps) {
     __shared__ REAL luma[TILE_HEIGHT][PITCH];
     // Cotangents of pixels have had their use before sums are taken.
@@ -211,16 +212,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, LEAST_BLOCKS) code_vjp(
     for (int i = 0; i < BLOCK; ++i) g[i] = line_column[i * pitch];
     dct(g);
     const auto u = [&](int i) { return u_in[at.offset + static_cast<Int>(i) * at.width + line]; };
+    const REAL* const steps =
+        steps_of(steps_luma, steps_luma_stride, steps_chroma, steps_chroma_stride, at.group, tile.sample);
+    const auto step = [&](int i) { return steps[i * BLOCK + line]; };
     for (int which = 0; g_steps && which < SUMS; ++which) {
         for (int i = 0; i < BLOCK; ++i)
-            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? step_share(which, g[i], u(i)) : 0;
+            scratch.parts[threadIdx.x / BLOCK][i * BLOCK + line] = at.exists ? step_share(which, g[i], u(i), step(i)) : 0;
         __syncthreads();
         sum_blocks(scratch.parts, g_steps + (static_cast<Int>(blockIdx.x) * SUMS + which) * GROUPS * BLOCK * BLOCK);
         __syncthreads();
     }
     if (!g_image) return;
 
-    for (int i = 0; i < BLOCK; ++i) g[i] = at.exists ? g[i] * rounding_derivative(u(i)) : 0;
+    for (int i = 0; i < BLOCK; ++i) g[i] = at.exists ? g[i] * rounding_derivative(u(i), step(i)) : 0;
     idct(g);
     for (int i = 0; i < BLOCK; ++i) line_column[i * pitch] = g[i];
     __syncthreads();

@@ -20,9 +20,9 @@ __device__ inline const REAL* steps_of(
 // What a coefficient adds to each sum of its step.
 constexpr int SUMS = ELASTIC ? ELASTIC_SUMS : 1;
 
-__device__ inline REAL step_share(int which, REAL g, REAL u) {
-    const REAL k = quantized(u);
-    if (!ELASTIC) return g * (k - rounding_derivative(u) * u);
+__device__ inline REAL step_share(int which, REAL g, REAL u, REAL step) {
+    const REAL k = quantized(u, step);
+    if (!ELASTIC) return g * (k - rounding_fall(u, step));
     return which == 0 ? g * (k - u) : which == 1 ? change_of_square(u) : (k - u) * (k - u);
 }
 

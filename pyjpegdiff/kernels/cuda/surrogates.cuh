@@ -9,8 +9,9 @@
 #define SINE 2
 #define FOURIER 3
 #define TANH 4
+#define RATIONAL 5
 
-__device__ inline REAL rounding_value(REAL x) {
+__device__ inline REAL rounding_value(REAL x, REAL step) {
 #if ROUNDING == CUBIC
     return cubic_round(x);
 #elif ROUNDING == IDENTITY
@@ -21,10 +22,12 @@ __device__ inline REAL rounding_value(REAL x) {
     return fourier_round(x);
 #elif ROUNDING == TANH
     return tanh_round(x);
+#elif ROUNDING == RATIONAL
+    return rational_round(x, REAL(SOFTNESS) / step);
 #endif
 }
 
-__device__ inline REAL rounding_derivative(REAL x) {
+__device__ inline REAL rounding_derivative(REAL x, REAL step) {
 #if ROUNDING == CUBIC
     return cubic_round_derivative(x);
 #elif ROUNDING == IDENTITY
@@ -35,10 +38,18 @@ __device__ inline REAL rounding_derivative(REAL x) {
     return fourier_round_derivative(x);
 #elif ROUNDING == TANH
     return tanh_round_derivative(x);
+#elif ROUNDING == RATIONAL
+    return rational_round_derivative(x, REAL(SOFTNESS) / step);
 #endif
 }
 
-__device__ inline REAL quantized(REAL u) { return HARD ? round_half_away(u) : rounding_value(u); }
+// By how much the surrogate falls per relative growth of the step.
+__device__ inline REAL rounding_fall(REAL x, REAL step) {
+    const REAL by_quotient = rounding_derivative(x, step) * x;
+    return ROUNDING == RATIONAL ? by_quotient + rational_round_elongation(x, REAL(SOFTNESS) / step) : by_quotient;
+}
+
+__device__ inline REAL quantized(REAL u, REAL step) { return HARD ? round_half_away(u) : rounding_value(u, step); }
 
 __device__ inline REAL clip(REAL x, REAL low, REAL high) {
     return HARD ? hard_clip(x, low, high) : soft_clip(x, low, high);

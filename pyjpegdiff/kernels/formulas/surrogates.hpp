@@ -1,4 +1,4 @@
-// Rounding and clip, each with its surrogate: formulas and conventions of stages/surrogates.py.
+// Rounding and clip, each with its surrogate: formulas and conventions of stages/surrogates.py and stages/rational.py.
 
 #pragma once
 
@@ -141,6 +141,31 @@ FORMULA V tanh_round_derivative(V x) {
     typedef typename Real<V>::type R;
     const V t = hyperbolic_tangent((x - floor(x) - V(R(0.5))) * R(TANH_STEEPNESS));
     return (V(R(1)) - t * t) * R(TANH_STEEPNESS / (2 * TANH_OF_HALF));
+}
+
+inline constexpr double SOFTNESS = 2;  // in gray levels
+
+// Of the softness in units of the step.
+template <class V>
+FORMULA V rational_round(V x, V softness) {
+    typedef typename Real<V>::type R;
+    const V nearest = rint(x), d = x - nearest;
+    return nearest + softness * d / (softness + V(R(1)) - d * d * R(4));
+}
+
+template <class V>
+FORMULA V rational_round_derivative(V x, V softness) {
+    typedef typename Real<V>::type R;
+    const V d = x - rint(x), square = d * d * R(4), below = softness + V(R(1)) - square;
+    return softness * (softness + V(R(1)) + square) / (below * below);
+}
+
+// The softness times the derivative with respect to it.
+template <class V>
+FORMULA V rational_round_elongation(V x, V softness) {
+    typedef typename Real<V>::type R;
+    const V d = x - rint(x), square = d * d * R(4), below = softness + V(R(1)) - square;
+    return softness * d * (V(R(1)) - square) / (below * below);
 }
 
 // Ties away from zero: half-to-even after a nudge, as round_half_away in stages/surrogates.py.

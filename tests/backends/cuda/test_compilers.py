@@ -11,7 +11,7 @@ import pytest
 
 from pyjpegdiff.arguments import SAMPLINGS
 from pyjpegdiff.kernels.cuda import Options, source
-from pyjpegdiff.stages.surrogates import ROUNDINGS
+from pyjpegdiff.stages.surrogates import ROUNDING_NAMES
 from tests.backends.cuda.emulator import KERNELS
 
 ARCHITECTURES = ("75", "80", "90")
@@ -26,7 +26,7 @@ HARD = [
 COMBINATIONS = [
     *dict.fromkeys([*USUAL, *HARD]),
     Options("float", True, False, "cubic", False, (2, 2)),
-    *(Options("float", False, False, rounding, False, (2, 2)) for rounding in ROUNDINGS if rounding != "cubic"),
+    *(Options("float", False, False, rounding, False, (2, 2)) for rounding in ROUNDING_NAMES if rounding != "cubic"),
 ]
 
 

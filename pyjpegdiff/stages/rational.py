@@ -1,0 +1,51 @@
+r"""The rational surrogate of rounding, whose edges are as soft in gray levels at a large step as at a small one.
+
+With u a coefficient in units of its step Q, and :math:`d = u - \mathrm{round}(u)`,
+
+.. math::
+
+    r(u) = \mathrm{round}(u) + \frac{a d}{D}, \qquad
+    \frac{\partial r}{\partial u} = \frac{a (a + 1 + 4 d^2)}{D^2}, \qquad
+    \frac{\partial r}{\partial a} = \frac{d (1 - 4 d^2)}{D^2}, \qquad
+    D = a + 1 - 4 d^2, \qquad a = \frac{s}{Q}
+
+It grows by one from each whole number to the next, and is continuous, with its derivative. So it is the mean of
+round(u + n) over a dither n, whose density is that derivative around a tie: a peak at zero, of a width in proportion to
+a, and tails that fall with the square. In gray levels that width does not depend on the step: what a change of the
+image by a few gray levels can bring over a tie counts, at every quality. Where a is large, r is the identity; where it
+is small, rounding.
+
+Because a depends on the step, so does r: with the coefficient c held fixed,
+:math:`-Q\,\partial r / \partial Q = u\,\partial r / \partial u + a\,\partial r / \partial a`.
+"""
+
+from pyjpegdiff.types import Array, Namespace
+
+SOFTNESS = 2.0
+"""s, in gray levels."""
+
+
+def value(xp: Namespace, u: Array, a: Array) -> Array:
+    """The mean of the rounded coefficient."""
+    nearest = xp.round(u)
+    d = u - nearest
+    return nearest + a * d / (a + 1 - 4 * d * d)
+
+
+def derivative(xp: Namespace, u: Array, a: Array) -> Array:
+    """With respect to u, a held fixed."""
+    square = _four_squares(xp, u)
+    below = a + 1 - square
+    return a * (a + 1 + square) / (below * below)
+
+
+def elongation(xp: Namespace, u: Array, a: Array) -> Array:
+    """a times the derivative with respect to a, u held fixed."""
+    square, d = _four_squares(xp, u), u - xp.round(u)
+    below = a + 1 - square
+    return a * d * (1 - square) / (below * below)
+
+
+def _four_squares(xp: Namespace, u: Array) -> Array:
+    d = u - xp.round(u)
+    return 4 * d * d
