@@ -25,6 +25,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "written_types",
 ]
 exclude_patterns = ["_ext"]
 default_role = "py:obj"  # single backticks in docstrings

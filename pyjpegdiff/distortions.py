@@ -1,4 +1,4 @@
-"""Distances between an image and what JPEG made of it, each with its gradient, as `pyjpegdiff.learning` takes them."""
+"""Distances between an image and what JPEG made of it, with gradients: for `pyjpegdiff.learning.learn_tables`."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

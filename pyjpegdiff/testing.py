@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from pyjpegdiff.types import AnyArray
 
 Floats = NDArray[np.float64]
 
 
 def assert_vjp(
-    function_vjp: Callable[..., tuple[Any, Callable[[Any], Sequence[Any]]]],
-    *inputs: Any,
+    function_vjp: Callable[..., tuple[AnyArray, Callable[[AnyArray], Sequence[AnyArray | None]]]],
+    *inputs: ArrayLike,
     step: float = 1e-5,
     rtol: float = 1e-6,
     directions: int = 3,
@@ -78,7 +79,12 @@ def assert_vjp(
 
 
 def assert_adjoint(
-    forward: Callable[[Any], Any], adjoint: Callable[[Any], Any], x: Any, y: Any, *, rtol: float | None = None
+    forward: Callable[[AnyArray], AnyArray],
+    adjoint: Callable[[AnyArray], AnyArray],
+    x: AnyArray,
+    y: AnyArray,
+    *,
+    rtol: float | None = None,
 ) -> None:
     r"""Check :math:`\langle A x, y \rangle = \langle x, A^T y \rangle`, the dot-product test of a linear stage.
 

@@ -1,13 +1,14 @@
 """What the package asks of an array and of its library: a part of the Python array API standard, as types.
 
 The type checker holds stages to these protocols. They leave out what some libraries lack: ``.device`` (JAX's tracers
-and Dask have none) and in-place arithmetic (JAX has none). `pyjpegdiff.arrays` has functions for both.
+and Dask have none) and in-place arithmetic (JAX has none). ``pyjpegdiff.arrays`` has functions for both.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Never, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, NewType, Protocol, TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
+"""Lengths of axes."""
 Size: TypeAlias = tuple[int, int]
 """Height and width."""
 
@@ -95,11 +96,19 @@ class ArrayType(NamedTuple):
     """Its name, the same in every library."""
 
 
-AnyArray: TypeAlias = Any
-"""An array of the caller's library: results are typed so, since the type checker cannot know which one it is."""
+if TYPE_CHECKING:
+    AnyArray: TypeAlias = Any
+    """An array of the caller's library: for type checkers `typing.Any`, since they cannot know which one it is."""
+else:
+    # A name of its own: the signatures that `help` and the manual show would say `Any`.
+    AnyArray = NewType("AnyArray", object)
+
 Arrays: TypeAlias = tuple[Array, ...]
+"""Inputs, outputs or residuals, in an order that is fixed."""
 Cotangents: TypeAlias = tuple[Array | None, ...]
+"""One per input or output; None where there is none."""
 Types: TypeAlias = tuple[ArrayType, ...]
+"""Those of `Arrays`."""
 
 Rounding: TypeAlias = str | tuple[Callable[[Array], Array], Callable[[Array], Array]]
 """The name of a rounding surrogate, or its (value, derivative) pair of functions."""

@@ -1,5 +1,7 @@
 """The protocols of an array and of its namespace: what the type checker finds in a stage, and what it lets pass."""
 
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
@@ -94,3 +96,15 @@ def test_types_of_arrays_that_are_not_there():
     type_ = types.ArrayType((2, 3), "float32")
     assert np.empty(*type_).shape == (2, 3)
     assert (type_.shape, type_.dtype) == ((2, 3), "float32")
+
+
+@pytest.mark.parametrize("name", ["pyjpegdiff", "pyjpegdiff.adapters.dask", "pyjpegdiff.adapters.jax"])
+def test_public_signatures_name_arrays(name):
+    """Where a type checker is told `Any`, a reader learns more."""
+    module = importlib.import_module(name)
+    names = [name for name in module.__all__ if re.match(r"(diff_)?jpeg_", name)]
+    assert len(names) == 8
+    for name in names:
+        signature = str(inspect.signature(getattr(module, name)))
+        assert re.search(r"\bArray\b|\bCoefficients\b", signature)
+        assert not re.search(r"\bAny\b", signature), name

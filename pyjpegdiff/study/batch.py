@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -20,6 +20,9 @@ from pyjpegdiff.study.tabular import frequency_rows, rows, table
 from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, measure_row, picture_of, pixels_of
 from pyjpegdiff.study.work import Stop, run
 from pyjpegdiff.whole_file import write_whole
+
+if TYPE_CHECKING:
+    import distributed
 
 OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png",
            "rate-distortion-dark.png", "heat-maps-dark.png", "report.html")  # fmt: skip
@@ -36,16 +39,16 @@ class Study:
     images: list[StudiedImage]
     failures: list[Failure]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, str | float]]:
         """One plain dict per image and quality, as in ``measurements.csv``."""
         return [{**self._image_columns(image), **row} for image in self.images for row in rows(image.measurements)]
 
-    def frequency_rows(self) -> list[dict[str, Any]]:
+    def frequency_rows(self) -> list[dict[str, str | float]]:
         """One plain dict per image, quality and frequency, as in ``frequencies.csv``."""
         return [{"image": image.name, **row} for image in self.images for row in frequency_rows(image.measurements)]
 
     @staticmethod
-    def _image_columns(image: StudiedImage) -> dict[str, Any]:
+    def _image_columns(image: StudiedImage) -> dict[str, str | float]:
         channels = 1 if image.gray else 3
         return {"image": image.name, "width": image.width, "height": image.height, "channels": channels,
                 "note": image.note}  # fmt: skip
@@ -65,7 +68,7 @@ def study_files(
     quantization_table_y: ArrayLike | None = None,
     quantization_table_c: ArrayLike | None = None,
     jobs: int = 1,
-    client: Any = None,
+    client: "distributed.Client | None" = None,
     overwrite: bool = False,
     progress: Progress = lambda phase, done, total: None,
     stopping: Callable[[], None] = lambda: None,
@@ -115,7 +118,7 @@ def study_files(
     StudyError
         If ``out`` holds another study or other files of those names, if another one is at work there, if no image can
         be read, if a process died or cannot be started, or if the cluster cannot go on.
-        If the user stopped the study, its subclass `StoppedError`.
+        If the user stopped the study, its subclass `pyjpegdiff.study.StoppedError`.
     OSError
         If ``out`` cannot be written.
     """
