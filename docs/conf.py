@@ -20,6 +20,7 @@ release = version = pyjpegdiff.__version__
 extensions = [
     "mathml",
     "myst_nb",
+    "notebooks",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

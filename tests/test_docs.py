@@ -1,5 +1,6 @@
-"""What the build of the manual cannot notice: code that would be shown and never run."""
+"""What the build of the manual cannot notice: code that would be shown and never run, notebooks that would not run."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -32,6 +33,44 @@ def test_all_python_of_a_page_is_executed(page):
 def test_every_page_is_part_of_the_manual():
     assert len(PAGES) > 15
     assert all("_ext" not in page.parts for page in PAGES)
+
+
+# --- pages as notebooks -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def notebooks():
+    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "docs" / "_ext" / "notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_with_cells_has_a_notebook(page, notebooks):
+    source = [page.read_text()]
+    notebooks.link(None, str(page.relative_to(ROOT / "docs").with_suffix("")), source)
+    has_cells = any(info.startswith("{code-cell}") for info, _ in fences(page))
+    assert re.findall(r"\{nb-download\}`(.*?)`", source[0]) == ([f"{page.stem}.ipynb"] if has_cells else [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_notebook_imports_nothing_of_the_manual(page, notebooks):
+    own = [path.stem for path in (ROOT / "docs" / "_ext").iterdir()]
+    for info, body in fences(page):
+        if info.startswith("{code-cell}"):
+            assert not re.search(rf"^ *(import|from) ({'|'.join(own)}|myst_nb)\b", notebooks.code(body), re.MULTILINE)
+
+
+def test_the_text_of_a_notebook_needs_no_sphinx(notebooks):
+    numbers = {"ratio 1": {"data": {"text/plain": "'0.72'"}}}
+    source = (
+        "{.lead}\nBy {func}`jpeg_rate`, {glue:text}`ratio 1` of [it](files.md){.wide}, in `{a: 1}`.\n\n"
+        "```{eval-rst}\n.. autofunction:: jpeg_rate\n```\n\n:::{admonition} Beware\nOf $\\{x\\}$.\n:::\n\n"
+        "```python\n{}\n```" + notebooks.LINK.format(name="page", needs="")
+    )
+    words = notebooks.text(source, numbers).split()
+    assert " ".join(words) == "By `jpeg_rate`, 0.72 of [it](files.md), in `{a: 1}`. Of $\\{x\\}$. ```python {} ```"
 
 
 # --- the tree of CONTRIBUTING -----------------------------------------------------------------------------------------
