@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from numpydoc.xref import DEFAULT_LINKS
+
 import pyjpegdiff
 
 HERE = Path(__file__).parent
@@ -18,12 +20,14 @@ copyright = author  # noqa: A001
 release = version = pyjpegdiff.__version__
 
 extensions = [
+    "inventories",
     "mathml",
     "myst_nb",
     "notebooks",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "written_types",
@@ -51,10 +55,32 @@ autodoc_member_order = "bysource"
 autosummary_generate = False  # pages have the functions themselves
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+nitpicky = True  # a type or a function that nothing documents fails the build
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 python_maximum_signature_line_length = 100
 toc_object_entries_show_parents = "hide"
+
+# Nothing is fetched: each inventory has only what the manual refers to, as `inventories` checks, in the readable form.
+intersphinx_mapping = {
+    project: (f"https://{address}/", f"inventories/{project}.inv")
+    for project, address in {
+        "dask": "docs.dask.org/en/stable",
+        "distributed": "distributed.dask.org/en/stable",
+        "jax": "docs.jax.dev/en/latest",
+        "numpy": "numpy.org/doc/stable",
+        "python": "docs.python.org/3",
+        "torch": "docs.pytorch.org/docs/stable",
+        "torchvision": "docs.pytorch.org/vision/stable",
+    }.items()
+}
+# Types that docstrings name; all other words there stay words.
+numpydoc_xref_param_type, numpydoc_xref_ignore = True, "all"
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS} | {
+    name: f":py:obj:`{name}`"
+    for name in ("AssertionError", "FileExistsError", "OSError", "TypeError", "ValueError", "distributed.Client")
+}
+numpydoc_xref_aliases |= {"Tensor": "torch.Tensor", "torch.Generator": ":py:obj:`torch.Generator`"}
 
 # --- looks ------------------------------------------------------------------------------------------------------------
 

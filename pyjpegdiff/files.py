@@ -40,8 +40,8 @@ def read_jpeg(path: str | os.PathLike[str]) -> Coefficients:
     ------
     JPEGFileError
         A `ValueError` whose message names the file and the reason: it is not JPEG, is cut short or damaged, or has what
-        `Coefficients` cannot hold: CMYK, RGB, other bit depths or sampling factors, arithmetic coding, lossless coding,
-        steps above 255, different steps for Cb and Cr.
+        `pyjpegdiff.Coefficients` cannot hold: CMYK, RGB, other bit depths or sampling factors, arithmetic coding,
+        lossless coding, steps above 255, different steps for Cb and Cr.
     OSError
         If the file cannot be read.
 

@@ -25,7 +25,7 @@ FLOOR = 3e-3
 
 
 class LearnedTables(NamedTuple):
-    """Tables for `quantization_table_y` and `quantization_table_c`, whole numbers in 1..255, shape (8, 8)."""
+    """Tables for ``quantization_table_y`` and ``quantization_table_c``, whole numbers in 1..255, shape (8, 8)."""
 
     luma: NDArray[np.int64]
     chroma: NDArray[np.int64]
@@ -76,7 +76,7 @@ def learn_tables(
         ``distortion(image, decoded)`` is a positive number and its gradient with respect to ``decoded``, both images
         float64, channels last. `pyjpegdiff.distortions` has three.
     subsampling, huffman : str
-        As in `jpeg_encode` and `jpeg_rate`.
+        As in `pyjpegdiff.jpeg_encode` and `pyjpegdiff.jpeg_rate`.
     start : pair of arrays, shape (8, 8)
         The tables of luma and chroma to begin with, 1..255. They decide what a quality means: learning changes the
         shape of tables, not their scale.
@@ -113,10 +113,11 @@ def learn_tables(
     shares of the entries in r and in d matter, not the sums, which removes most of the bias that the identity has
     in d. There is no trade-off to choose.
 
-    r is that of `jpeg_rate_vjp` at unrounded coefficients. For d the derivative of rounding is 1: with G the cotangent
-    of the reconstructed coefficient, u the coefficient over its step and k what it is rounded to, d is the sum of
-    :math:`G (k - u)` times step / D. Entries whose step a file would clip have no gradient. Steps are not rounded while
-    learning. The logarithms change by Adam (Kingma & Ba, ICLR 2015), less the part that would scale all steps alike.
+    r is that of `pyjpegdiff.jpeg_rate_vjp` at unrounded coefficients. For d the derivative of rounding is 1: with G the
+    cotangent of the reconstructed coefficient, u the coefficient over its step and k what it is rounded to, d is the
+    sum of :math:`G (k - u)` times step / D. Entries whose step a file would clip have no gradient. Steps are not
+    rounded while learning. The logarithms change by Adam (Kingma & Ba, ICLR 2015), less the part that would scale all
+    steps alike.
 
     Examples
     --------

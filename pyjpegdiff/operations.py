@@ -1,8 +1,8 @@
 """Code, encode and decode as operations: what goes in, what comes out, and what the VJP reads.
 
 An operation takes a flat tuple of arrays and gives one, so that a framework can treat it as a single opaque function.
-Images are as the caller holds them (`Layout`), parameters in any dtype. Whoever executes an operation, a backend or an
-adapter around one, has two functions:
+Images are as the caller holds them (`pyjpegdiff.layout.Layout`), parameters in any dtype. Whoever executes an
+operation, a backend or an adapter around one, has two functions:
 
 ``forward(operation, plan, size, xp, inputs, needs) -> (outputs, residuals)``
     ``needs`` tells of each input whether its gradient is needed.

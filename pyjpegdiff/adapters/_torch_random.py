@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 class RandomJPEG(nn.Module):
     """JPEG of random quality, for some of the images: an augmentation with gradients.
 
-    It is a step of ``torch.nn.Sequential``, of ``torchvision.transforms.v2.Compose`` and of kornia's
+    It is a step of `torch.nn.Sequential`, of `torchvision.transforms.v2.Compose` and of kornia's
     ``AugmentationSequential``. It acts the same in training and in evaluation.
 
     Parameters
@@ -57,8 +57,8 @@ class RandomJPEG(nn.Module):
         For images that were normalized: ``image * std + mean`` is in 0..``data_range``. For -1..1 both are 0.5.
         Default: 0 and 1.
     generator : torch.Generator, optional
-        Of the host, for reproducible draws. Default: torch's own, which ``torch.manual_seed`` seeds. Leave it out where
-        the workers of a ``DataLoader`` draw: each would have a copy of it, and all would draw the same.
+        Of the host, for reproducible draws. Default: torch's own, which `torch.manual_seed` seeds. Leave it out where
+        the workers of a `torch.utils.data.DataLoader` draw: each would have a copy of it, and all would draw the same.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class RandomJPEG(nn.Module):
 
     Notes
     -----
-    Under ``torch.compile``, with ``fullgraph=True`` too, one compilation serves images of all sizes and all qualities.
+    Under `torch.compile`, with ``fullgraph=True`` too, one compilation serves images of all sizes and all qualities.
     A generator, and several subsamplings, are drawn from in Python. That is outside of a compiled graph: there is a
     graph break before this module, or the caller draws outside, ``jpeg(images, drawn=jpeg.draw(images.shape[:-3]))``.
     Compiled code compresses all images and then selects; otherwise only those to be compressed cost time.

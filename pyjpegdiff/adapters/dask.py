@@ -4,10 +4,10 @@ The functions of `pyjpegdiff`, with the same signatures; those call these for Da
 compute nothing: shapes and dtypes of all results are known before. Each chunk of the batch is one task, in which the
 same code runs as for a NumPy array, so values equal NumPy's.
 
-Chunks may cut batch axes only. An image that is cut along its channels, rows or columns is refused, as `dask.array`'s
-own functions refuse core dimensions that are cut: JPEG takes whole images, and to put them together moves all data and
-may take more memory than there is, which the caller should decide. The error names the `rechunk` that does it. Axes of
-unknown length are refused, too.
+Chunks may cut batch axes only. An image that is cut along its channels, rows or columns is refused, as Dask's own
+functions refuse core dimensions that are cut: JPEG takes whole images, and to put them together moves all data and
+may take more memory than there is, which the caller should decide. The error names the `dask.array.rechunk` that does
+it. Axes of unknown length are refused, too.
 
 Quality, tables and color conversion may be Dask or NumPy arrays, cut in any way: they are cut as the image is. The
 cotangent of a parameter that several chunks share is summed over them. Several results should be computed at once, by

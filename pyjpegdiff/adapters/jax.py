@@ -1,14 +1,14 @@
 """JAX: the functions of `pyjpegdiff`, to be transformed and compiled as any function of JAX.
 
-Supported are ``jax.jit``, ``grad``, ``value_and_grad``, ``vjp``, ``jacrev``, ``vmap`` over any arguments and axes,
-``checkpoint``, ``lax.scan``, ``lax.map``, ``shard_map`` and ``pmap`` over batches, and these within each other. The
+Supported are `jax.jit`, ``grad``, ``value_and_grad``, ``vjp``, ``jacrev``, ``vmap`` over any arguments and axes,
+``checkpoint``, `jax.lax.scan`, `jax.lax.map`, ``shard_map`` and ``pmap`` over batches, and these within each other. The
 plain functions of `pyjpegdiff` call these for JAX arrays. Nothing calls back to Python. Outside of ``jit``, too, a call
 is compiled, once for each shape and set of choices. Forward mode and second derivatives raise, and so does the
 derivative of what a custom ``rounding`` closes over.
 
 Where JAX computes on the CPU by default, XLA calls the compiled kernels of NumPy arrays, with its own memory and
 threads. For other devices, with a custom ``rounding``, and where the kernels were not built, it compiles the same array
-code that other libraries run; ``use_backend("array_api")`` has it do so on the CPU, too. Take that for `jax.export`,
+code that other libraries run; ``use_backend("array_api")`` has it do so on the CPU, too. Take that for ``jax.export``,
 since what is exported should not need this library, and for arrays that a mesh of automatic axes shards over several
 CPU devices: each of them would call the kernels for the whole batch.
 
@@ -16,9 +16,9 @@ Arrays may be JAX's or NumPy's. All choices are static: where they are arguments
 in ``static_argnames``. A quality that is a Python number is checked for range; one that ``jit`` traces, or an array, is
 clipped to it.
 
-`Coefficients` is a pytree: arrays are its leaves, ``size`` and ``subsampling`` belong to its structure. Functions under
-``jit``, ``vmap`` and ``scan`` may take and return it. It becomes one when this module is imported, at the latest by the
-first call with a JAX array.
+`pyjpegdiff.Coefficients` is a pytree: arrays are its leaves, ``size`` and ``subsampling`` belong to its structure.
+Functions under ``jit``, ``vmap`` and ``scan`` may take and return it. It becomes one when this module is imported, at
+the latest by the first call with a JAX array.
 
 Images are computed in float32 unless they are float64, which JAX has where ``jax_enable_x64`` is set; bfloat16 and
 float16 images are returned in their dtype, integers as float32. Images of 0..1 need ``data_range=1``, and no warning

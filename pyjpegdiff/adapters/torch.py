@@ -1,15 +1,15 @@
-"""PyTorch: the functions of `pyjpegdiff` under autograd, the same as an ``nn.Module``, and random JPEG for training.
+"""PyTorch: the functions of `pyjpegdiff` under autograd, the same as a `torch.nn.Module`, and random JPEG for training.
 
 Signatures of `diff_jpeg_coding` and `DiffJPEGCoding` start with those of the published method. Tensors are computed by
-the same code as NumPy arrays. Supported are any device, ``torch.compile`` (``fullgraph=True``, images of any size),
-``torch.export`` and training what was exported, ``torch.func.grad``, ``vjp``, ``jacrev`` and ``vmap`` of them, batched
-gradients, autocast, checkpointing, and workers of a ``DataLoader``. Second derivatives, forward mode, ``torch.compile``
-of ``vmap(grad)``, ``torch.jit.trace`` and ``torch.jit.script`` raise.
+the same code as NumPy arrays. Supported are any device, `torch.compile` (``fullgraph=True``, images of any size),
+``torch.export`` and training what was exported, `torch.func.grad`, ``vjp``, ``jacrev`` and ``vmap`` of them, batched
+gradients, autocast, checkpointing, and workers of a `torch.utils.data.DataLoader`. Second derivatives, forward mode,
+`torch.compile` of ``vmap(grad)``, `torch.jit.trace` and `torch.jit.script` raise.
 
 In a training loop: half-precision images are computed in float32 and returned in their dtype, uint8 images are returned
 as float32. Images of 0..1 need ``data_range=1``, and no warning tells. `RandomJPEG` draws qualities, and takes images
 that were normalized by mean and standard deviation; all else needs them converted back first. Quality is a number, or a
-tensor with one per sample; under ``torch.compile`` give a tensor, since each new Python number is compiled again.
+tensor with one per sample; under `torch.compile` give a tensor, since each new Python number is compiled again.
 Results are contiguous in the image's axis order.
 One compilation serves images of all sizes. For `jpeg_encode` and `jpeg_decode`, sides of 16 pixels or less may need
 another one, since compilers treat axes of length 1 separately.
@@ -171,7 +171,7 @@ def jpeg_decode(
 def jpeg_rate(coefficients: Coefficients, *, huffman: str = "standard") -> Tensor:
     """`pyjpegdiff.jpeg_rate` of tensors: exact bits, with the derivative that `pyjpegdiff.jpeg_rate_vjp` explains.
 
-    Their values are not looked at. ``"optimized"`` waits for the device. ``torch.compile`` breaks its graph here.
+    Their values are not looked at. ``"optimized"`` waits for the device. `torch.compile` breaks its graph here.
 
     Examples
     --------
@@ -271,8 +271,8 @@ class DiffJPEGCoding(nn.Module):
     ----------
     ste, arithmetic, subsampling, rounding, flooring, steps_gradient, data_range, channel_axis
         As in `pyjpegdiff.diff_jpeg_coding`.
-    quantization_table_y, quantization_table_c, color_matrix, color_offset : Tensor or nn.Parameter, optional
-        Kept with the module: an ``nn.Parameter`` is trained, a tensor is a buffer. Default: JPEG's own.
+    quantization_table_y, quantization_table_c, color_matrix, color_offset : Tensor, optional
+        Kept with the module: a `torch.nn.parameter.Parameter` is trained, a tensor is a buffer. Default: JPEG's own.
 
     Examples
     --------

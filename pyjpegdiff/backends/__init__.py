@@ -51,7 +51,7 @@ class Backend(Protocol):
         self, operation: Operation, plan: Plan, size: Size, xp: Namespace, inputs: Cotangents, residuals: Arrays,
         cotangents: Cotangents, needs: tuple[bool, ...], /,
     ) -> Cotangents:  # fmt: skip
-        """A cotangent per input, None where not needed; `Operation.vjp_reads` tells which inputs are not None."""
+        """A cotangent per input, None where not needed; `pyjpegdiff.operations.Operation.vjp_reads` tells which are."""
 
     def residual_types(self, operation: Operation, plan: Plan, size: Size, inputs: Types) -> Types:
         """Shapes and dtypes of the residuals: formulas without branches, since sizes may be a compiler's symbols."""

@@ -29,8 +29,8 @@ _at_most: contextvars.ContextVar[int | None] = contextvars.ContextVar("at_most",
 def set_num_threads(count: int | None) -> None:
     """Set how many threads may work on NumPy arrays and host tensors.
 
-    Small calls take one thread in any case. For tensors, ``torch.get_num_threads()`` is a maximum, too: it is 1 in the
-    worker processes of a ``DataLoader``.
+    Small calls take one thread in any case. For tensors, `torch.get_num_threads` is a maximum, too: it is 1 in the
+    worker processes of a `torch.utils.data.DataLoader`.
 
     Parameters
     ----------

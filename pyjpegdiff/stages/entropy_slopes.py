@@ -6,8 +6,8 @@ dithered before it is rounded, by t from the uniform distribution on -w/2..w/2, 
 .. math:: \mathrm{E}\, B(\ldots, \mathrm{round}(x + t), \ldots)
 
 It is B where x is farther than w/2 from a tie, and linear across the tie. So its derivative is a difference of the bits
-of two files, exactly, over w = `DITHER`: B with the next whole number above x minus B with the next one below, and zero
-farther from the tie.
+of two files, exactly, over w = ``DITHER``: B with the next whole number above x minus B with the next one below, and
+zero farther from the tie.
 
 A whole number is one whose place within -1/2..1/2 is not known. There the derivative is the mean over all of these
 places, :math:`(B(x + 1) - B(x - 1)) / 2`: zero at zero, since bits depend on magnitudes. Zeros that are near to 1/2

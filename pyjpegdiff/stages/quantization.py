@@ -37,8 +37,9 @@ from pyjpegdiff.types import Array, Namespace, Rounding, Shape
 def scale(xp: Namespace, quality: Array, flooring: str, hard: bool) -> tuple[Array, Array]:
     """Scale of the tables, percent, and its derivative with respect to quality.
 
-    Outside 1..100 the value is the bound's and the derivative `LEAK` times the bound's, so that a quality that was
-    stepped out of range finds its way back. At 50 both branches give 100, with the same derivative -2.
+    Outside 1..100 the value is the bound's and the derivative `pyjpegdiff.stages.surrogates.LEAK` times the bound's, so
+    that a quality that was stepped out of range finds its way back. At 50 both branches give 100, with the same
+    derivative -2.
     """
     clipped = hard_clip(xp, quality, 1, 100)
     low = clipped < 50
