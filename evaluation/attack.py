@@ -52,6 +52,8 @@ def _ours(rounding: Any, **choices: Any) -> Codec:
 CODECS: dict[str, tuple[Codec, str]] = {
     "none": (lambda x, _: x, "torch"),
     **PEERS,
+    "smooth rational": (_ours("rational"), "torch"),
+    "STE rational": (_ours("rational", ste=True), "torch"),
     "smooth cubic": (_ours("cubic"), "torch"),
     "STE cubic": (_ours("cubic", ste=True), "torch"),
     **{f"smooth, h = 1/2, p = {p}": (_ours(staircase(0.5, p)), "torch") for p in (4, 6, 8, 10, 16)},

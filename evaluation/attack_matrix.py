@@ -27,7 +27,7 @@ from evaluation.classifier import Classifier, crops_of_half, logits, network
 from evaluation.peers import PEERS, Codec
 from evaluation.rows import append_row, command, read_rows, versions, write_half
 
-MAIN = ("none", *PEERS, "smooth cubic", "STE cubic")
+MAIN = ("none", *PEERS, "smooth cubic", "smooth rational", "STE cubic")
 EPS = {"FGSM": (1, 3, 8), "I-FGSM": (3, 8)}  # I-FGSM with 1 is what `evaluation.attack` has
 QUALITIES = {"FGSM": tuple(range(5, 100, 10)), "I-FGSM": (10, 50, 90)}
 WRITTEN_ELSEWHERE = 50

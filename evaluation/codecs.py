@@ -105,7 +105,7 @@ def of_details(details: Details) -> Codec:
         u = tuple(
             [quantization.divide(xp, dct(xp, x), steps) for x, steps in zip(samples, operands.steps, strict=True)]
         )
-        k = codec.quantize(xp, spec, u) if details.rounding else (_masked(u[0], 25), _masked(u[1], 9))
+        k = codec.quantize(xp, spec, operands, u) if details.rounding else (_masked(u[0], 25), _masked(u[1], 9))
         planes: Any = codec.crop(spec, codec.reconstruct(xp, spec, operands, k), size)
         if details.filters or not details.subsamples:
             decoded: Any = codec.upsample(xp, spec, codec.with_halo(xp, spec, planes), size)

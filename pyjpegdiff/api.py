@@ -55,10 +55,11 @@ def diff_jpeg_coding(
         ``ste``. First it rounds and clips the image to 0..255, as saving would; the derivative of that is the identity.
     subsampling : {"4:2:0", "4:2:2", "4:4:0", "4:4:4"}
         Resolution of chroma. Not used for grayscale.
-    rounding : {"cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
+    rounding : {"cubic", "rational", "identity", "sine", "fourier", "tanh"} or (callable, callable)
         Surrogate for the rounding of coefficients, by name or as a pair of elementwise functions (value, derivative).
-        Its derivative decides the gradient of the image. That of quality and tables it decides in the smooth variant,
-        and with ``steps_gradient="surrogate"``.
+        ``"cubic"`` is that of the published method. ``"rational"`` knows the step size: a change by a few gray levels
+        counts alike at every quality. The derivative decides the gradient of the image. That of quality and tables it
+        decides in the smooth variant, and with ``steps_gradient="surrogate"``.
     flooring : {"cubic", "identity"}, optional
         Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, whose fidelity
         needs it, ``"identity"`` in the others. At qualities 1, 2, 5, 10, 25 and 50 the derivative of the cubic is zero,

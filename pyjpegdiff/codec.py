@@ -80,10 +80,7 @@ def quantize(xp: Namespace, spec: Spec, operands: Operands, u: Group) -> Group:
 def slopes(xp: Namespace, spec: Spec, operands: Operands, u: Group) -> Group:
     """The derivative of `quantize`."""
     return tuple(
-        [
-            quantization.slope(xp, group, steps, spec.rounding)
-            for group, steps in zip(u, operands.steps, strict=True)
-        ]
+        [quantization.slope(xp, group, steps, spec.rounding) for group, steps in zip(u, operands.steps, strict=True)]
     )
 
 

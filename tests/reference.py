@@ -28,21 +28,26 @@ def leaky(inside):
     return 1e-3 + (1 - 1e-3) * inside.double()
 
 
-def round_(u, hard):
-    d = (u - torch.round(u)).detach()
+def round_(u, q, hard, rounding):
+    nearest = torch.round(u).detach()
+    d = u - nearest
+    if rounding == "cubic":
+        smooth = nearest + d**3
+    else:
+        softness = 4 / q
+        smooth = nearest + d / 2 / (1 + (1 - (2 * d) ** 2) / softness)
     if hard:
         away = torch.sign(u) * torch.floor(u.abs() + 0.5)
-        return through(u, away, CUBIC(d))
-    nearest = torch.round(u).detach()
-    return nearest + (u - nearest) ** 3
+        return away.detach() + smooth - smooth.detach()
+    return smooth
 
 
-def elastic(u, q):
+def elastic(u, q, rounding):
     """Whole coefficients times steps, where a step's slope is the elasticity of the error times the error.
 
     ``u`` has no graph to the steps; the last axis is that of frequencies.
     """
-    whole = round_(u, True)
+    whole = round_(u, q.detach(), True, rounding)
     fixed, axes = u.detach(), tuple(range(u.ndim - 1))
     squares = [torch.sum((f * torch.round(fixed / f) - fixed) ** 2, axes) for f in (0.75, 1, 1.25)]
     has_error = squares[1] > 0
@@ -127,7 +132,7 @@ def up(x, sampling, size, hard):
 
 def jpeg(
     image, quality, table_y=None, table_c=None, matrix=None, offset=None, *, sampling=(2, 2), hard=False,
-    flooring=None, is_elastic=None,
+    rounding="cubic", flooring=None, is_elastic=None,
 ):  # fmt: skip
     """One image (3 or 1, H, W); returns the coded image and the list of unrounded coefficients."""
     is_elastic = hard if is_elastic is None else is_elastic
@@ -147,7 +152,8 @@ def jpeg(
         q = steps(quality, table_c if index else table_y, hard, flooring).flatten(-2)
         u = blocks(down(group, factors, hard) - 128) @ DCT.T / (q.detach() if is_elastic else q)
         unrounded.append(u.detach())
-        back = planes((elastic(u, q) if is_elastic else round_(u, hard) * q) @ DCT) + 128
+        whole = elastic(u, q, rounding) if is_elastic else round_(u, q, hard, rounding) * q
+        back = planes(whole @ DCT) + 128
         if hard:
             back = clip(sample_round(back, 0.5 + 2.0**-12, True), 0, 255, True)
         decoded.append(up(back, factors, size, hard))

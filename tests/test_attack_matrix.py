@@ -1,7 +1,5 @@
 """Attacks do what their names say, are judged by files, and go on where they were stopped."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -181,12 +179,3 @@ def test_means_of_a_matrix_by_what_the_attacker_knew(targeted):
         ours = by_codec["smooth cubic"]
         np.testing.assert_allclose(ours["label loss"], base.mean() + np.array(ours["qualities"]), atol=5e-5)  # rounded
         assert ("target loss" in ours) == targeted
-
-
-def test_the_result_has_what_the_manual_reads():
-    matrix = json.loads(attack_matrix.RESULT.read_text(encoding="utf-8"))["report"]
-    assert matrix["command"].startswith(f"python -m evaluation.attack_matrix report {matrix['crops']}")
-    assert matrix["attacks"][0]["unknown"].keys() == {"none"}
-    for row in matrix["attacks"][1:]:
-        assert row["unknown"]["none"]["qualities"] == list(attack_matrix.FILES)
-        assert row["known"].keys() >= {"smooth cubic", "STE cubic"}

@@ -19,10 +19,11 @@ from tests.samples import SAMPLINGS, parameters, photo_like  # noqa: E402
     quality=st.floats(1, 100),
     hard=st.booleans(),
     subsampling=st.sampled_from([*SAMPLINGS, None]),
+    rounding=st.sampled_from(["rational", "cubic"]),
     flooring=st.sampled_from([None, "cubic", "identity"]),
     steps_gradient=st.sampled_from([None, "surrogate"]),
 )
-def test_value_and_gradients(seed, height, width, quality, hard, subsampling, flooring, steps_gradient):
+def test_value_and_gradients(seed, height, width, quality, hard, subsampling, rounding, flooring, steps_gradient):
     rng = np.random.default_rng(seed)
     channels = 1 if subsampling is None else 3
     arrays = (photo_like(rng, (channels, height, width), clipped=False), *parameters(rng, quality))
@@ -30,7 +31,7 @@ def test_value_and_gradients(seed, height, width, quality, hard, subsampling, fl
         arrays = arrays[:3]
     tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
     expected, unrounded = reference.jpeg(
-        *tensors, sampling=SAMPLINGS.get(subsampling), hard=hard, flooring=flooring,
+        *tensors, sampling=SAMPLINGS.get(subsampling), hard=hard, rounding=rounding, flooring=flooring,
         is_elastic=hard and steps_gradient is None,
     )  # fmt: skip
     # Next to a tie the last bit decides, and either side is right.
@@ -39,7 +40,7 @@ def test_value_and_gradients(seed, height, width, quality, hard, subsampling, fl
     named = dict(zip(CodingGradients._fields, arrays, strict=False))
     names = tuple(named)
     coded, vjp = diff_jpeg_coding_vjp(
-        **named, ste=hard, flooring=flooring, steps_gradient=steps_gradient, wrt=names, **choices
+        **named, ste=hard, rounding=rounding, flooring=flooring, steps_gradient=steps_gradient, wrt=names, **choices
     )
     np.testing.assert_allclose(coded, expected.detach(), rtol=0, atol=1e-10)
     cotangent = rng.standard_normal(coded.shape)

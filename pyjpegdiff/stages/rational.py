@@ -4,16 +4,16 @@ With u a coefficient in units of its step Q, and :math:`d = u - \mathrm{round}(u
 
 .. math::
 
-    r(u) = \mathrm{round}(u) + \frac{a d}{D}, \qquad
-    \frac{\partial r}{\partial u} = \frac{a (a + 1 + 4 d^2)}{D^2}, \qquad
-    \frac{\partial r}{\partial a} = \frac{d (1 - 4 d^2)}{D^2}, \qquad
+    r(u) = \mathrm{round}(u) + \frac{a d}{2 D}, \qquad
+    \frac{\partial r}{\partial u} = \frac{a (a + 1 + 4 d^2)}{2 D^2}, \qquad
+    \frac{\partial r}{\partial a} = \frac{d (1 - 4 d^2)}{2 D^2}, \qquad
     D = a + 1 - 4 d^2, \qquad a = \frac{s}{Q}
 
-It grows by one from each whole number to the next, and is continuous, with its derivative. So it is the mean of
-round(u + n) over a dither n, whose density is that derivative around a tie: a peak at zero, of a width in proportion to
-a, and tails that fall with the square. In gray levels that width does not depend on the step: what a change of the
-image by a few gray levels can bring over a tie counts, at every quality. Where a is large, r is the identity; where it
-is small, rounding.
+It is the mean of round(u + n) over a dither n, which is zero half of the time. The other half it has a density around
+zero, twice the derivative of r around a tie: a peak of a width in proportion to a, with tails that fall with the
+square. In gray levels that width does not depend on the step: what a change of the image by a few gray levels can bring
+over a tie counts, at every quality. At a tie n + 1/2 the value jumps from n + 1/4 to n + 3/4, and the derivative is the
+same on both sides.
 
 Because a depends on the step, so does r: with the coefficient c held fixed,
 :math:`-Q\,\partial r / \partial Q = u\,\partial r / \partial u + a\,\partial r / \partial a`.
@@ -21,7 +21,7 @@ Because a depends on the step, so does r: with the coefficient c held fixed,
 
 from pyjpegdiff.types import Array, Namespace
 
-SOFTNESS = 2.0
+SOFTNESS = 4.0
 """s, in gray levels."""
 
 
@@ -29,21 +29,21 @@ def value(xp: Namespace, u: Array, a: Array) -> Array:
     """The mean of the rounded coefficient."""
     nearest = xp.round(u)
     d = u - nearest
-    return nearest + a * d / (a + 1 - 4 * d * d)
+    return nearest + a * d / (2 * (a + 1 - 4 * d * d))
 
 
 def derivative(xp: Namespace, u: Array, a: Array) -> Array:
     """With respect to u, a held fixed."""
     square = _four_squares(xp, u)
     below = a + 1 - square
-    return a * (a + 1 + square) / (below * below)
+    return a * (a + 1 + square) / (2 * below * below)
 
 
 def elongation(xp: Namespace, u: Array, a: Array) -> Array:
-    """a times the derivative with respect to a, u held fixed."""
+    """A times the derivative with respect to a, u held fixed."""
     square, d = _four_squares(xp, u), u - xp.round(u)
     below = a + 1 - square
-    return a * d * (1 - square) / (below * below)
+    return a * d * (1 - square) / (2 * below * below)
 
 
 def _four_squares(xp: Namespace, u: Array) -> Array:

@@ -23,34 +23,33 @@ def test_derivatives_are_the_values(a):
 
 
 @given(a=softness, k=st.integers(-20, 20))
-def test_continuous_with_its_derivative_at_ties(a, k):
-    below, above = np.nextafter(k + 0.5, -np.inf), np.nextafter(k + 0.5, np.inf)
-    for part in (rational.value, rational.derivative):
-        want = k + 0.5 if part is rational.value else (a + 2) / a
-        # One unit in the last place of u, 1e-14 at most, times a slope of at most 2 / a + 1 or one of 20 / a^2.
-        bound = 1e-14 * (20 / a**2 + 2 / a + 1) + 1e-15
-        for u in (below, k + 0.5, above):
-            assert part(np, np.float64(u), a) == pytest.approx(want, rel=1e-13, abs=bound)
+def test_ties(a, k):
+    """The value jumps by one half, the derivative does not."""
+    # One unit in the last place of u, 1e-14 at most, times a slope of at most 1 / a + 1 or one of 10 / a^2.
+    bound = 1e-14 * (10 / a**2 + 1 / a + 1)
+    for u, want in ((np.nextafter(k + 0.5, -np.inf), k + 0.25), (np.nextafter(k + 0.5, np.inf), k + 0.75)):
+        assert rational.value(np, np.float64(u), a) == pytest.approx(want, rel=1e-13, abs=bound)
+        assert rational.derivative(np, np.float64(u), a) == pytest.approx((a + 2) / (2 * a), rel=1e-13, abs=bound)
 
 
 @given(a=softness, k=st.integers(-20, 20))
-def test_keeps_whole_numbers_and_rises_by_one(a, k):
+def test_keeps_whole_numbers_and_rises_by_one_half(a, k):
     assert rational.value(np, np.float64(k), a) == k
     risen, _ = quad(lambda u: rational.derivative(np, np.float64(u), a), k, k + 0.5, epsrel=1e-9, limit=200)
-    assert risen == pytest.approx(0.5, rel=1e-7)
+    assert risen == pytest.approx(0.25, rel=1e-7)
 
 
-def test_between_rounding_and_the_identity():
+def test_between_rounding_and_half_of_it():
     np.testing.assert_allclose(rational.value(np, U, 1e-9), np.round(U), atol=1e-7)
-    np.testing.assert_allclose(rational.value(np, U, 1e9), U, atol=1e-9)
+    np.testing.assert_allclose(rational.value(np, U, 1e9), (U + np.round(U)) / 2, atol=1e-9)
 
 
 def test_is_the_mean_of_rounding_over_a_dither():
-    """With the derivative around a tie as the dither's density."""
+    """That is zero half of the time, and has twice the derivative around a tie as its density else."""
     a, rng = 0.4, np.random.default_rng(0)
     grid = np.linspace(-0.5, 0.5, 200001)
-    # The value around a tie, less 1/2, is the distribution function of the dither.
-    dither = np.interp(rng.random(400_000), rational.value(np, grid + 0.5, a), grid)
+    distribution = np.cumsum(2 * rational.derivative(np, grid + 0.5, a)) * (grid[1] - grid[0])
+    dither = np.interp(rng.random(400_000), distribution, grid) * rng.integers(0, 2, 400_000)
     for u in (0.1, 0.35, 0.47, 0.8):
         mean = np.round(u + dither).mean()
         # Four standard errors of a share: 4 * 0.5 / sqrt(400000).
@@ -66,7 +65,7 @@ def test_width_in_gray_levels_is_that_of_every_step():
         assert half / rational.derivative(np, np.float64(0.5), a) == pytest.approx(0.5, rel=2 * a), step
 
 
-def test_by_frequency(case):  # noqa: F811
+def test_by_frequency(case):
     """Each coefficient meets the softness of its own step, of its own sample."""
     rng = np.random.default_rng(1)
     u, steps = rng.uniform(-3, 3, (2, 1, 16, 24)), rng.uniform(1, 255, (2, 8, 8))

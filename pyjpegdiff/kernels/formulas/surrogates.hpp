@@ -143,21 +143,21 @@ FORMULA V tanh_round_derivative(V x) {
     return (V(R(1)) - t * t) * R(TANH_STEEPNESS / (2 * TANH_OF_HALF));
 }
 
-inline constexpr double SOFTNESS = 2;  // in gray levels
+inline constexpr double SOFTNESS = 4;  // in gray levels
 
 // Of the softness in units of the step.
 template <class V>
 FORMULA V rational_round(V x, V softness) {
     typedef typename Real<V>::type R;
     const V nearest = rint(x), d = x - nearest;
-    return nearest + softness * d / (softness + V(R(1)) - d * d * R(4));
+    return nearest + softness * d * R(0.5) / (softness + V(R(1)) - d * d * R(4));
 }
 
 template <class V>
 FORMULA V rational_round_derivative(V x, V softness) {
     typedef typename Real<V>::type R;
     const V d = x - rint(x), square = d * d * R(4), below = softness + V(R(1)) - square;
-    return softness * (softness + V(R(1)) + square) / (below * below);
+    return softness * R(0.5) * (softness + V(R(1)) + square) / (below * below);
 }
 
 // The softness times the derivative with respect to it.
@@ -165,7 +165,7 @@ template <class V>
 FORMULA V rational_round_elongation(V x, V softness) {
     typedef typename Real<V>::type R;
     const V d = x - rint(x), square = d * d * R(4), below = softness + V(R(1)) - square;
-    return softness * d * (V(R(1)) - square) / (below * below);
+    return softness * R(0.5) * d * (V(R(1)) - square) / (below * below);
 }
 
 // Ties away from zero: half-to-even after a nudge, as round_half_away in stages/surrogates.py.
