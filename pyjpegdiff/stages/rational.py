@@ -40,7 +40,7 @@ def derivative(xp: Namespace, u: Array, a: Array) -> Array:
 
 
 def elongation(xp: Namespace, u: Array, a: Array) -> Array:
-    """A times the derivative with respect to a, u held fixed."""
+    """The derivative with respect to a, times a; u held fixed."""
     square, d = _four_squares(xp, u), u - xp.round(u)
     below = a + 1 - square
     return a * d * (1 - square) / (2 * below * below)
