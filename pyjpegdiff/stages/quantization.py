@@ -31,6 +31,8 @@ from pyjpegdiff.stages.surrogates import (
 )
 from pyjpegdiff.types import Array, Namespace, Rounding, Shape
 
+_Pairwise = Callable[[Namespace, Array, Array], Array]
+
 # --- quality -> scale -------------------------------------------------------------------------------------------------
 
 
@@ -138,19 +140,17 @@ def fall(xp: Namespace, u: Array, slope: Array, steps: Array, rounding: Rounding
     return by_quotient + _softly(xp, rational.elongation, u, steps) if rounding == "rational" else by_quotient
 
 
-def _softly(xp: Namespace, part: Callable[[Namespace, Array, Array], Array], u: Array, steps: Array) -> Array:
-    return _by_frequency(xp, lambda slabs, softness: part(xp, slabs, softness), u, rational.SOFTNESS / steps)
+def _softly(xp: Namespace, part: _Pairwise, u: Array, steps: Array) -> Array:
+    return _by_frequency(xp, part, u, rational.SOFTNESS / steps)
 
 
 def _times(xp: Namespace, planes: Array, factor: Array) -> Array:
-    return _by_frequency(xp, lambda slabs, factors: slabs * factors, planes, factor)
+    return _by_frequency(xp, lambda xp, slabs, factors: slabs * factors, planes, factor)
 
 
-def _by_frequency(
-    xp: Namespace, combine: Callable[[Array, Array], Array], planes: Array, of_frequencies: Array
-) -> Array:
+def _by_frequency(xp: Namespace, combine: _Pairwise, planes: Array, of_frequencies: Array) -> Array:
     """Planes (..., k, H, W) with an (..., 8, 8) that repeats over blocks and planes, or with its `tile`."""
     *batch, count, height, width = planes.shape
     tiled = of_frequencies if of_frequencies.shape[-1] == width else tile(xp, of_frequencies, width)
     slabs = xp.reshape(planes, (*batch, count * height // BLOCK, BLOCK, width))
-    return xp.reshape(combine(slabs, tiled[..., None, :, :]), planes.shape)
+    return xp.reshape(combine(xp, slabs, tiled[..., None, :, :]), planes.shape)

@@ -34,18 +34,15 @@ def value(xp: Namespace, u: Array, a: Array) -> Array:
 
 def derivative(xp: Namespace, u: Array, a: Array) -> Array:
     """With respect to u, a held fixed."""
-    square = _four_squares(xp, u)
+    d = u - xp.round(u)
+    square = 4 * d * d
     below = a + 1 - square
     return a * (a + 1 + square) / (2 * below * below)
 
 
 def elongation(xp: Namespace, u: Array, a: Array) -> Array:
     """The derivative with respect to a, times a; u held fixed."""
-    square, d = _four_squares(xp, u), u - xp.round(u)
+    d = u - xp.round(u)
+    square = 4 * d * d
     below = a + 1 - square
     return a * d * (1 - square) / (2 * below * below)
-
-
-def _four_squares(xp: Namespace, u: Array) -> Array:
-    d = u - xp.round(u)
-    return 4 * d * d
