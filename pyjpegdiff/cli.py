@@ -307,7 +307,8 @@ def cluster(address: str | None) -> Iterator[Any]:
         client = Client(address, timeout=CONNECTING, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise Wrong(f"no scheduler answers at {address}: {printable(str(error))}") from error
-    # What it logs, with tracebacks, is what the study says in one line.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    # What they log when the scheduler goes away, with tracebacks, is what the study says in one line.
+    for name in ("asyncio", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with client:
         yield client
