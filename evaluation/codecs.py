@@ -32,7 +32,7 @@ Codec = Callable[[Floats, int], Floats]
 class Details(NamedTuple):
     """What a differentiable JPEG does; as this package's smooth variant by default."""
 
-    rounding: Rounding | None = "cubic"
+    rounding: Rounding | None = "rational"
     """None: coefficients are masked instead."""
     floors_steps: bool = True
     shifts_floor: bool = True
@@ -65,7 +65,7 @@ def _noisy(u: Any) -> Any:
 
 
 EARLIER = {
-    "Shin & Song 2017: cubic": PLAIN,
+    "Shin & Song 2017: cubic": PLAIN._replace(rounding="cubic"),
     "rounds only at zero": PLAIN._replace(rounding=(_only_at_zero, _unused)),
     "sine": PLAIN._replace(rounding="sine"),
     "Fourier": PLAIN._replace(rounding="fourier"),

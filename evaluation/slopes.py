@@ -18,7 +18,7 @@ jumps. So that part of G which no step can mend meets only :math:`\varepsilon`, 
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,12 @@ from evaluation.photos import CHOOSE, REPORT, load
 from evaluation.rows import versions, write_result
 from pyjpegdiff import diff_jpeg_coding, jpeg_decode_vjp, jpeg_encode, jpeg_encode_vjp
 from pyjpegdiff.numpy_namespace import xp
+from pyjpegdiff.stages import rational
 from pyjpegdiff.stages.elastic import LEAST, REACH
 from pyjpegdiff.stages.quantization import scale
 from pyjpegdiff.stages.surrogates import ROUNDINGS
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
+from pyjpegdiff.types import Array
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +89,14 @@ def elastic(group: Group, delta: float = REACH) -> Floats:
     return _sum(group.g * error) * rho
 
 
+def _rational(group: Group) -> Floats:
+    u, softness = cast(Array, group.u), cast(Array, rational.SOFTNESS / group.steps)
+    fall = u * rational.derivative(xp, u, softness) + rational.elongation(xp, u, softness)
+    return _sum(group.g * (group.k - np.asarray(fall)))
+
+
 ESTIMATES: dict[str, Estimate] = {
+    "rational": _rational,
     "cubic": surrogate(lambda u: 3 * (u - np.round(u)) ** 2),
     "identity": surrogate(np.ones_like),
     **{name: surrogate(_derivative(name)) for name in ("sine", "tanh", "fourier")},

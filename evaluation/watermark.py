@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from evaluation.attack import staircase, through_files
+from evaluation.attack import through_files
 from evaluation.bootstrap import interval
 from evaluation.photos import CHOOSE, REPORT, load
 from evaluation.rows import versions, write_result
@@ -28,16 +28,15 @@ QUALITIES = (20, 30, 40, 50, 60, 75)
 RATE = 0.5
 LUMA = (0.299, 0.587, 0.114)
 RESULT = Path(__file__).parent / "results" / "watermark.json"
+OTHERS = ("cubic", "identity", "sine", "tanh")
 
 CHOICES: dict[str, dict[str, Any] | None] = {
     "without JPEG": None,
     "ste=True": {"ste": True},
-    **{f'ste=True, rounding="{name}"': {"ste": True, "rounding": name} for name in ("identity", "sine", "tanh")},
+    **{f'ste=True, rounding="{name}"': {"ste": True, "rounding": name} for name in OTHERS},
     'arithmetic="libjpeg"': {"arithmetic": "libjpeg"},
     "smooth": {},
-    'smooth, rounding="tanh"': {"rounding": "tanh"},
-    'smooth, rounding="identity"': {"rounding": "identity"},
-    "smooth, staircase h = 1/2, p = 6": {"rounding": staircase(0.5, 6)},
+    **{f'smooth, rounding="{name}"': {"rounding": name} for name in ("cubic", "identity", "tanh")},
 }
 
 

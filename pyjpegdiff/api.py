@@ -19,7 +19,7 @@ def diff_jpeg_coding(
     *,
     arithmetic: str = "float",
     subsampling: str = "4:2:0",
-    rounding: Rounding = "cubic",
+    rounding: Rounding = "rational",
     flooring: str | None = None,
     steps_gradient: str | None = None,
     color_matrix: Array | None = None,
@@ -55,10 +55,10 @@ def diff_jpeg_coding(
         ``ste``. First it rounds and clips the image to 0..255, as saving would; the derivative of that is the identity.
     subsampling : {"4:2:0", "4:2:2", "4:4:0", "4:4:4"}
         Resolution of chroma. Not used for grayscale.
-    rounding : {"cubic", "rational", "identity", "sine", "fourier", "tanh"} or (callable, callable)
+    rounding : {"rational", "cubic", "identity", "sine", "fourier", "tanh"} or (callable, callable)
         Surrogate for the rounding of coefficients, by name or as a pair of elementwise functions (value, derivative).
-        ``"cubic"`` is that of the published method. ``"rational"`` knows the step size: a change by a few gray levels
-        counts alike at every quality. The derivative decides the gradient of the image. That of quality and tables it
+        ``"rational"`` knows the step size: a change by a few gray levels counts alike at every quality. ``"cubic"`` is
+        that of the published method. The derivative decides the gradient of the image. That of quality and tables it
         decides in the smooth variant, and with ``steps_gradient="surrogate"``.
     flooring : {"cubic", "identity"}, optional
         Surrogate for the floors in scale and step sizes. Default: ``"cubic"`` in the smooth variant, whose fidelity
@@ -129,7 +129,7 @@ def diff_jpeg_coding_vjp(
     wrt: Sequence[str] = ("image_rgb",),
     arithmetic: str = "float",
     subsampling: str = "4:2:0",
-    rounding: Rounding = "cubic",
+    rounding: Rounding = "rational",
     flooring: str | None = None,
     steps_gradient: str | None = None,
     color_matrix: Array | None = None,
@@ -195,7 +195,7 @@ def jpeg_encode(
     *,
     arithmetic: str = "float",
     subsampling: str = "4:2:0",
-    rounding: Rounding = "cubic",
+    rounding: Rounding = "rational",
     flooring: str | None = None,
     steps_gradient: str | None = None,
     color_matrix: Array | None = None,
@@ -249,7 +249,7 @@ def jpeg_encode_vjp(
     wrt: Sequence[str] = ("image_rgb",),
     arithmetic: str = "float",
     subsampling: str = "4:2:0",
-    rounding: Rounding = "cubic",
+    rounding: Rounding = "rational",
     flooring: str | None = None,
     steps_gradient: str | None = None,
     color_matrix: Array | None = None,

@@ -34,7 +34,7 @@ def round_(u, q, hard, rounding):
     if rounding == "cubic":
         smooth = nearest + d**3
     else:
-        softness = 4 / q
+        softness = 8 / q
         smooth = nearest + d / 2 / (1 + (1 - (2 * d) ** 2) / softness)
     if hard:
         away = torch.sign(u) * torch.floor(u.abs() + 0.5)
@@ -132,7 +132,7 @@ def up(x, sampling, size, hard):
 
 def jpeg(
     image, quality, table_y=None, table_c=None, matrix=None, offset=None, *, sampling=(2, 2), hard=False,
-    rounding="cubic", flooring=None, is_elastic=None,
+    rounding="rational", flooring=None, is_elastic=None,
 ):  # fmt: skip
     """One image (3 or 1, H, W); returns the coded image and the list of unrounded coefficients."""
     is_elastic = hard if is_elastic is None else is_elastic

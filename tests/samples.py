@@ -26,7 +26,7 @@ HOST_BACKENDS = [*COMPILED, "numpy_strips", "array_api"]
 MODES = [{"ste": False}, {"ste": True}, {"arithmetic": "libjpeg"}]
 
 
-def spec_of(mode, sampling=(2, 2), rounding="cubic", flooring=None, elastic=True):
+def spec_of(mode, sampling=(2, 2), rounding="rational", flooring=None, elastic=True):
     """The spec of a mode; by default the flooring and the gradient of steps that public calls have by default."""
     libjpeg = mode.get("arithmetic") == "libjpeg"
     hard = libjpeg or mode.get("ste", False)

@@ -85,10 +85,10 @@ def test_message_about_what_cannot_be_done(folder, arguments, says):
 
 
 def test_stopped_and_started_again_it_gives_the_same(folder):
-    assert tables(*SHORT[:-1], 150).exit_code == 0
+    assert tables(*SHORT[:-1], 300).exit_code == 0
     want = (folder / "tables.json").read_bytes()
     (folder / "tables.json").unlink()
-    run = [sys.executable, "-W", "error", "-m", "pyjpegdiff", "tables", *map(str, SHORT[:-1]), "150"]
+    run = [sys.executable, "-W", "error", "-m", "pyjpegdiff", "tables", *map(str, SHORT[:-1]), "300"]
     with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not (folder / "tables.json.learning").exists():
@@ -100,7 +100,7 @@ def test_stopped_and_started_again_it_gives_the_same(folder):
     assert (process.returncode, out) == (130, ""), said
     assert said == "Stopped. tables.json.learning has it; the same command continues.\n"
     assert not (folder / "tables.json").exists()
-    done = tables(*SHORT[:-1], 150)
+    done = tables(*SHORT[:-1], 300)
     assert done.exit_code == 0, done.output
     assert (folder / "tables.json").read_bytes() == want
     assert not (folder / "tables.json.learning").exists()

@@ -98,7 +98,7 @@ class RandomJPEG(nn.Module):
         subsampling: str | Sequence[str] = "4:2:0",
         ste: bool = True,
         arithmetic: str = "float",
-        rounding: Rounding = "cubic",
+        rounding: Rounding = "rational",
         flooring: str | None = None,
         data_range: float | None = None,
         mean: float | Sequence[float] | None = None,

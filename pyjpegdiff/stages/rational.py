@@ -21,7 +21,7 @@ Because a depends on the step, so does r: with the coefficient c held fixed,
 
 from pyjpegdiff.types import Array, Namespace
 
-SOFTNESS = 4.0
+SOFTNESS = 8.0
 """s, in gray levels."""
 
 

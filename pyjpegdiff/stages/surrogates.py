@@ -15,7 +15,7 @@ tanh       :math:`\lfloor x \rfloor + (1 + \tanh(\kappa t)    :math:`\kappa (1 -
            :math:`t = x - \lfloor x \rfloor - 1/2`
 ========== ================================================== ==========================================
 
-Another one, ``"rational"``, depends on the step size: see `pyjpegdiff.stages.rational`.
+The default of rounding, ``"rational"``, depends on the step size: see `pyjpegdiff.stages.rational`.
 
 At a tie ``x = n + 1/2`` the cubic jumps from n + 1/8 to n + 7/8; round-half-to-even picks the side of the value,
 and the derivative is 3/4 on both. The others are continuous and need no convention.

@@ -143,7 +143,7 @@ FORMULA V tanh_round_derivative(V x) {
     return (V(R(1)) - t * t) * R(TANH_STEEPNESS / (2 * TANH_OF_HALF));
 }
 
-inline constexpr double SOFTNESS = 4;  // in gray levels
+inline constexpr double SOFTNESS = 8;  // in gray levels
 
 // Of the softness in units of the step.
 template <class V>
