@@ -35,7 +35,7 @@ def round_(u, q, hard, rounding):
         smooth = nearest + d**3
     else:
         softness = 8 / q
-        smooth = nearest + d / 2 / (1 + (1 - (2 * d) ** 2) / softness)
+        smooth = nearest + d / 3 / (1 + (1 - (2 * d) ** 2) / softness)
     if hard:
         away = torch.sign(u) * torch.floor(u.abs() + 0.5)
         return away.detach() + smooth - smooth.detach()

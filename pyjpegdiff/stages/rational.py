@@ -4,15 +4,15 @@ With u a coefficient in units of its step Q, and :math:`d = u - \mathrm{round}(u
 
 .. math::
 
-    r(u) = \mathrm{round}(u) + \frac{a d}{2 D}, \qquad
-    \frac{\partial r}{\partial u} = \frac{a (a + 1 + 4 d^2)}{2 D^2}, \qquad
-    \frac{\partial r}{\partial a} = \frac{d (1 - 4 d^2)}{2 D^2}, \qquad
+    r(u) = \mathrm{round}(u) + \frac{a d}{3 D}, \qquad
+    \frac{\partial r}{\partial u} = \frac{a (a + 1 + 4 d^2)}{3 D^2}, \qquad
+    \frac{\partial r}{\partial a} = \frac{d (1 - 4 d^2)}{3 D^2}, \qquad
     D = a + 1 - 4 d^2, \qquad a = \frac{s}{Q}
 
-It is the mean of round(u + n) over a dither n, which is zero half of the time. The other half it has a density around
-zero, twice the derivative of r around a tie: a peak of a width in proportion to a, with tails that fall with the
+It is the mean of round(u + n) over a dither n, which is zero two times of three. The third time it has a density around
+zero, three times the derivative of r around a tie: a peak of a width in proportion to a, with tails that fall with the
 square. In gray levels that width does not depend on the step: what a change of the image by a few gray levels can bring
-over a tie counts, at every quality. At a tie n + 1/2 the value jumps from n + 1/4 to n + 3/4, and the derivative is the
+over a tie counts, at every quality. At a tie n + 1/2 the value jumps from n + 1/6 to n + 5/6, and the derivative is the
 same on both sides.
 
 Because a depends on the step, so does r: with the coefficient c held fixed,
@@ -29,7 +29,7 @@ def value(xp: Namespace, u: Array, a: Array) -> Array:
     """The mean of the rounded coefficient."""
     nearest = xp.round(u)
     d = u - nearest
-    return nearest + a * d / (2 * (a + 1 - 4 * d * d))
+    return nearest + a * d / (3 * (a + 1 - 4 * d * d))
 
 
 def derivative(xp: Namespace, u: Array, a: Array) -> Array:
@@ -37,7 +37,7 @@ def derivative(xp: Namespace, u: Array, a: Array) -> Array:
     d = u - xp.round(u)
     square = 4 * d * d
     below = a + 1 - square
-    return a * (a + 1 + square) / (2 * below * below)
+    return a * (a + 1 + square) / (3 * below * below)
 
 
 def elongation(xp: Namespace, u: Array, a: Array) -> Array:
@@ -45,4 +45,4 @@ def elongation(xp: Namespace, u: Array, a: Array) -> Array:
     d = u - xp.round(u)
     square = 4 * d * d
     below = a + 1 - square
-    return a * d * (1 - square) / (2 * below * below)
+    return a * d * (1 - square) / (3 * below * below)

@@ -24,32 +24,32 @@ def test_derivatives_are_the_values(a):
 
 @given(a=softness, k=st.integers(-20, 20))
 def test_ties(a, k):
-    """The value jumps by one half, the derivative does not."""
+    """The value jumps by two thirds, the derivative does not."""
     # One unit in the last place of u, 1e-14 at most, times a slope of at most 1 / a + 1 or one of 10 / a^2.
     bound = 1e-14 * (10 / a**2 + 1 / a + 1)
-    for u, want in ((np.nextafter(k + 0.5, -np.inf), k + 0.25), (np.nextafter(k + 0.5, np.inf), k + 0.75)):
+    for u, want in ((np.nextafter(k + 0.5, -np.inf), k + 1 / 6), (np.nextafter(k + 0.5, np.inf), k + 5 / 6)):
         assert rational.value(np, np.float64(u), a) == pytest.approx(want, rel=1e-13, abs=bound)
-        assert rational.derivative(np, np.float64(u), a) == pytest.approx((a + 2) / (2 * a), rel=1e-13, abs=bound)
+        assert rational.derivative(np, np.float64(u), a) == pytest.approx((a + 2) / (3 * a), rel=1e-13, abs=bound)
 
 
 @given(a=softness, k=st.integers(-20, 20))
-def test_keeps_whole_numbers_and_rises_by_one_half(a, k):
+def test_keeps_whole_numbers_and_rises_by_one_third(a, k):
     assert rational.value(np, np.float64(k), a) == k
     risen, _ = quad(lambda u: rational.derivative(np, np.float64(u), a), k, k + 0.5, epsrel=1e-9, limit=200)
-    assert risen == pytest.approx(0.25, rel=1e-7)
+    assert risen == pytest.approx(1 / 6, rel=1e-7)
 
 
-def test_between_rounding_and_half_of_it():
+def test_between_rounding_and_a_third_of_the_way():
     np.testing.assert_allclose(rational.value(np, U, 1e-9), np.round(U), atol=1e-7)
-    np.testing.assert_allclose(rational.value(np, U, 1e9), (U + np.round(U)) / 2, atol=1e-9)
+    np.testing.assert_allclose(rational.value(np, U, 1e9), (U + 2 * np.round(U)) / 3, atol=1e-9)
 
 
 def test_is_the_mean_of_rounding_over_a_dither():
-    """That is zero half of the time, and has twice the derivative around a tie as its density else."""
+    """That is zero two times of three, and has three times the derivative around a tie as its density else."""
     a, rng = 0.4, np.random.default_rng(0)
     grid = np.linspace(-0.5, 0.5, 200001)
-    distribution = np.cumsum(2 * rational.derivative(np, grid + 0.5, a)) * (grid[1] - grid[0])
-    dither = np.interp(rng.random(400_000), distribution, grid) * rng.integers(0, 2, 400_000)
+    distribution = np.cumsum(3 * rational.derivative(np, grid + 0.5, a)) * (grid[1] - grid[0])
+    dither = np.interp(rng.random(400_000), distribution, grid) * (rng.random(400_000) < 1 / 3)
     for u in (0.1, 0.35, 0.47, 0.8):
         mean = np.round(u + dither).mean()
         # Four standard errors of a share: 4 * 0.5 / sqrt(400000).

@@ -150,14 +150,14 @@ template <class V>
 FORMULA V rational_round(V x, V softness) {
     typedef typename Real<V>::type R;
     const V nearest = rint(x), d = x - nearest;
-    return nearest + softness * d * R(0.5) / (softness + V(R(1)) - d * d * R(4));
+    return nearest + softness * d * R(1.0 / 3) / (softness + V(R(1)) - d * d * R(4));
 }
 
 template <class V>
 FORMULA V rational_round_derivative(V x, V softness) {
     typedef typename Real<V>::type R;
     const V d = x - rint(x), square = d * d * R(4), below = softness + V(R(1)) - square;
-    return softness * R(0.5) * (softness + V(R(1)) + square) / (below * below);
+    return softness * R(1.0 / 3) * (softness + V(R(1)) + square) / (below * below);
 }
 
 // The softness times the derivative with respect to it.
@@ -165,7 +165,7 @@ template <class V>
 FORMULA V rational_round_elongation(V x, V softness) {
     typedef typename Real<V>::type R;
     const V d = x - rint(x), square = d * d * R(4), below = softness + V(R(1)) - square;
-    return softness * R(0.5) * d * (V(R(1)) - square) / (below * below);
+    return softness * R(1.0 / 3) * d * (V(R(1)) - square) / (below * below);
 }
 
 // Ties away from zero: half-to-even after a nudge, as round_half_away in stages/surrogates.py.
