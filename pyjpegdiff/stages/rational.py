@@ -9,11 +9,11 @@ With u a coefficient in units of its step Q, and :math:`d = u - \mathrm{round}(u
     \frac{\partial r}{\partial a} = \frac{d (1 - 4 d^2)}{3 D^2}, \qquad
     D = a + 1 - 4 d^2, \qquad a = \frac{s}{Q}
 
-It is the mean of round(u + n) over a dither n, which is zero two times of three. The third time it has a density around
-zero, three times the derivative of r around a tie: a peak of a width in proportion to a, with tails that fall with the
-square. In gray levels that width does not depend on the step: what a change of the image by a few gray levels can bring
-over a tie counts, at every quality. At a tie n + 1/2 the value jumps from n + 1/6 to n + 5/6, and the derivative is the
-same on both sides.
+It is the mean of round(u + n) over a dither n, which is zero in two of three cases. In the third it has a density
+around zero, three times the derivative of r around a tie: a peak of a width in proportion to a, with tails that fall
+with the square. In gray levels that width does not depend on the step: what a change of the image by a few gray levels
+can bring over a tie counts, at every quality. At a tie n + 1/2 the value jumps from n + 1/6 to n + 5/6, and the
+derivative is the same on both sides.
 
 Because a depends on the step, so does r: with the coefficient c held fixed,
 :math:`-Q\,\partial r / \partial Q = u\,\partial r / \partial u + a\,\partial r / \partial a`.

@@ -45,7 +45,7 @@ def test_between_rounding_and_a_third_of_the_way():
 
 
 def test_is_the_mean_of_rounding_over_a_dither():
-    """That is zero two times of three, and has three times the derivative around a tie as its density else."""
+    """That is zero in two of three cases, and has three times the derivative around a tie as its density else."""
     a, rng = 0.4, np.random.default_rng(0)
     grid = np.linspace(-0.5, 0.5, 200001)
     distribution = np.cumsum(3 * rational.derivative(np, grid + 0.5, a)) * (grid[1] - grid[0])
