@@ -98,7 +98,7 @@ CONTESTANTS = {contestant.name: contestant for contestant in _contestants()}
 RELATIONS = (
     Relation("libjpeg arithmetic over float", "NumPy libjpeg", STE, {MIDDLE: 1.2, LARGE: 1.2}),
     Relation("smooth over STE", "NumPy smooth", STE, {MIDDLE: 1.2, LARGE: 1.2}),
-    Relation("sine over cubic", "NumPy smooth, sine", "NumPy smooth", {MIDDLE: 2.0, LARGE: 2.0}),
+    Relation("sine over rational", "NumPy smooth, sine", "NumPy smooth", {MIDDLE: 2.0, LARGE: 2.0}),
     Relation("encode, decode over both in one", "NumPy STE, encode, decode", STE, {MIDDLE: 1.5, LARGE: 1.5}),
     *(
         Relation(
