@@ -201,15 +201,6 @@ def test_every_choice_gives_whole_pixels(monkeypatch, name):
 # --- attack -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("height", "power"), [(0.5, 6), (1, 4)])
-def test_derivative_of_staircases(height, power):
-    value, derivative = attack.staircase(height, power)
-    x = torch.tensor(np.random.default_rng(0).uniform(-3, 3, 99))
-    step = 1e-6
-    difference = (value(x + step) - value(x - step)) / (2 * step)
-    np.testing.assert_allclose(derivative(x), difference, rtol=1e-5, atol=1e-8)
-
-
 def test_an_attack_stays_within_eps_and_finds_the_loss_through_files():
     """On a linear network, whose loss one can raise by hand."""
     weights = torch.tensor(np.random.default_rng(0).standard_normal((2, 3 * 16 * 16)) / 255, dtype=torch.float32)
