@@ -308,7 +308,7 @@ def cluster(address: str | None) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise Wrong(f"no scheduler answers at {address}: {printable(str(error))}") from error
     # What they log when the scheduler goes away, with tracebacks, is what the study says in one line.
-    for name in ("asyncio", "distributed.client", "tornado.application"):
+    for name in ("asyncio", "distributed", "distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with client:
         yield client

@@ -482,7 +482,8 @@ def test_on_a_cluster_a_second_ctrl_c_ends_at_once(small_and_large, tmp_path, cl
 @posix
 def test_on_a_cluster_whose_scheduler_goes_away(photos):
     with local_cluster() as found:
-        process = begin(photos, "out", None, "--scheduler", found.scheduler_address)
+        # So many rows that they are not done before the cluster is closed.
+        process = begin(photos, "out", None, "--scheduler", found.scheduler_address, "--quality", "1:99:1")
         found.close()
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
