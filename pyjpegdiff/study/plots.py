@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.summary import CURVES, Curves, medians, spread, tiny
@@ -92,9 +92,10 @@ def _scale_bits(ax: Axes) -> None:
         ax.set_xscale("linear")
         ax.xaxis.set_major_locator(MaxNLocator(5))
     elif high < 200 * low:
-        ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:.0e}"[0] in "25" else "")
+        ax.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        ax.xaxis.set_minor_formatter("{x:g}")
     else:
-        ax.xaxis.set_minor_formatter("")
+        ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:g}")
 
 

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <string.h>
+
 #include "call.hpp"
 #include "operands.hpp"
 
@@ -94,7 +96,10 @@ struct Scratch {
     T* ring[2];    // RING rows of full width
     T* spare[4];
 
+    // Vectors at the end of a row compute with its margin, too. Whatever was in that memory may be subnormal numbers,
+    // with which processors compute a hundred times slower.
     Scratch(const Shape& shape, void* memory) {
+        memset(memory, 0, (SCRATCH_ROWS * shape.pitch + 2 * Shape::MARGIN) * sizeof(T));
         T* next = static_cast<T*>(memory) + Shape::MARGIN;
         const auto take = [&](int64_t rows) {
             T* const taken = next;
