@@ -8,7 +8,7 @@ KERNELS := pyjpegdiff/kernels/_cpu.$(if $(filter Darwin,$(shell uname)),dylib,so
 KERNEL_SOURCES := CMakeLists.txt $(wildcard pyjpegdiff/kernels/*/*.[ch]pp)
 CONFIGURE := $(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
 
-.PHONY: demo test thorough fuzz lint lint-workflows format docs bench bench-fidelity bench-gpu evaluation tables kernels try-kernels sanitize neon clean
+.PHONY: demo test thorough fuzz lint lint-workflows format docs bench fidelity bench-gpu evaluation tables kernels try-kernels sanitize neon clean
 
 demo: .venv/demo.stamp try-kernels ## Code a photo (IMAGE=path/to/any.jpg takes your own), print a table, write demo.png
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -40,8 +40,8 @@ docs: .venv/docs.stamp try-kernels ## Build the manual into build/docs, which ru
 bench: .venv/bench.stamp try-kernels ## Measure speed and memory beside what a user would pick instead
 	$(BIN)/python -m benchmarks $(BENCH)
 
-bench-fidelity: .venv/bench.stamp try-kernels ## Measure how near each codec comes to Pillow
-	$(BIN)/python -W ignore -m benchmarks.fidelity
+fidelity: .venv/bench.stamp try-kernels ## Measure how near each codec comes to Pillow
+	$(BIN)/python -W ignore -m evaluation.fidelity
 
 bench-gpu: .venv/bench.stamp try-kernels ## Measure on a GPU, beside a mere copy; CuPy is installed by hand, for the CUDA there is
 	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH)
@@ -53,8 +53,8 @@ evaluation: .venv/evaluation.stamp try-kernels ## Compare values, slopes and wat
 	$(BIN)/python -W ignore -m evaluation.forward
 
 tables: .venv/tables.stamp try-kernels ## Learn the tables that are shipped, and judge them on photos not seen; goes on where it was stopped
-	$(BIN)/python -m benchmarks.tables
-	$(BIN)/python -m benchmarks.perceptual
+	$(BIN)/python -m evaluation.tables
+	$(BIN)/python -m evaluation.perceptual
 
 kernels: $(if $(COMPILER),$(KERNELS)) ## Compile the CPU kernels; only a missing compiler is no error
 	@$(if $(COMPILER),test -s $(KERNELS),rm -f $(KERNELS); echo "No kernels were built, for want of a C++ compiler: NumPy does their work.")

@@ -9,8 +9,8 @@ import skimage
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.fidelity import NAMES as NAMES
-from benchmarks.fidelity import QUALITIES as QUALITIES
+from evaluation.fidelity import NAMES as NAMES
+from evaluation.fidelity import QUALITIES as QUALITIES
 
 PILLOW_SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 IMAGES = {

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("benchmarks", reason="benchmarks are not part of a distribution")
-from benchmarks.photos import PHOTOS, middle
-from benchmarks.published_tables import PUBLISHED
+pytest.importorskip("evaluation", reason="the evaluation is not part of a distribution")
+from evaluation.published_tables import PUBLISHED
+from evaluation.table_photos import PHOTOS, middle
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -1,6 +1,6 @@
-"""Learned and published tables by SSIMULACRA2, for which none was learned: ``python -m benchmarks.perceptual``.
+"""Learned and published tables by SSIMULACRA2, for which none was learned: ``python -m evaluation.perceptual``.
 
-As `benchmarks.tables`, whose learned tables it takes, on the middles of the photos and at fewer qualities. The score is
+As `evaluation.tables`, whose learned tables it takes, on the middles of the photos and at fewer qualities. The score is
 that of the package ssimulacra2, which its authors fitted to what people said of compressed images.
 """
 
@@ -15,9 +15,9 @@ from PIL import Image
 from rich.progress import track
 from ssimulacra2 import compute_ssimulacra2
 
-from benchmarks.photos import PHOTOS, load, middle
-from benchmarks.published_tables import PUBLISHED
-from benchmarks.tables import DISTORTIONS, kept, steps
+from evaluation.published_tables import PUBLISHED
+from evaluation.table_photos import PHOTOS, load, middle
+from evaluation.tables import DISTORTIONS, kept, steps
 from pyjpegdiff.study.curves import saving
 
 SIDE = 512

@@ -1,4 +1,4 @@
-"""Slopes of bits by `jpeg_rate_vjp`, beside those of the files: ``python -m benchmarks.rate``.
+"""Slopes of bits by `jpeg_rate_vjp`, beside those of the files: ``python -m evaluation.rate``.
 
 With respect to quality: a line through the bits of the files at the qualities around. With respect to an entry of the
 luma table: a line through the bits at steps around it, fractions included, which no file has.
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fidelity import NAMES, load
+from evaluation.fidelity import NAMES, load
 from pyjpegdiff import Coefficients, jpeg_encode, jpeg_encode_vjp, jpeg_rate, jpeg_rate_vjp
 
 Floats = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """Learns the tables of `pyjpegdiff.tables`, and judges them on photos they have not seen.
 
-``python -m benchmarks.tables`` learns tables for each photo from the middles of all others. They are compared on the
+``python -m evaluation.tables`` learns tables for each photo from the middles of all others. They are compared on the
 whole photo with published tables: the Bjontegaard delta rate with respect to Annex K at qualities 20 to 95, of real
 files in 4:2:0 with optimized Huffman tables. What is computed stays in build/tables; a second run goes on from there.
 """
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from benchmarks.photos import PHOTOS, load, middle
-from benchmarks.published_tables import PUBLISHED, Steps
+from evaluation.published_tables import PUBLISHED, Steps
+from evaluation.table_photos import PHOTOS, load, middle
 from pyjpegdiff import tables as shipped
 from pyjpegdiff.distortions import dissimilarity, multiscale_dissimilarity, squared_error
 from pyjpegdiff.learning import Distortion, LearnedTables, learn_tables

@@ -1,11 +1,10 @@
 """Fidelity to the real codec: samples that differ from Pillow's, and the PSNR to them, on the same photos in one run.
 
-``python -m benchmarks.fidelity`` prints a Markdown table. The size of the photos is cut to multiples of 16, because
+``python -m evaluation.fidelity`` prints a Markdown table. The size of the photos is cut to multiples of 16, because
 some codecs require that. Pixel values are rounded to whole numbers before samples are compared.
 """
 
 import importlib.util
-import io
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +16,8 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import calls
+from evaluation.peers import PEERS
+from evaluation.photos import through_file
 from pyjpegdiff import diff_jpeg_coding
 
 NAMES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "ihc", "retina", "rocket", "hubble_deep_field")
@@ -33,20 +33,13 @@ def load(name: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(photo[:height, :width])
 
 
-def pillow(photo: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The image that Pillow reads back from its own file."""
-    file = io.BytesIO()
-    Image.fromarray(photo).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
-
-
-def in_torch(load: Callable[[], calls.Codec], white: float, photo: NDArray[np.uint8], quality: int) -> NDArray[Any]:
-    """What a codec for tensors with values in 0..white makes of a photo."""
+def in_torch(peer: str, photo: NDArray[np.uint8], quality: int) -> NDArray[Any]:
+    """What another package's codec for tensors makes of a photo."""
     import torch
 
-    image = torch.from_numpy(np.moveaxis(photo, -1, 0).copy())[None] * (white / 255)
-    result = load()(image, torch.tensor([float(quality)]))
-    return np.moveaxis(result[0].numpy() * (255 / white), 0, -1)
+    code, _ = PEERS[peer]
+    result = code(torch.from_numpy(np.moveaxis(photo, -1, 0).copy()).float()[None], quality)
+    return np.moveaxis(result[0].numpy(), 0, -1)
 
 
 ours = partial(partial, diff_jpeg_coding, channel_axis=-1)
@@ -54,8 +47,8 @@ CODECS: dict[str, tuple[Callable[..., NDArray[Any]], str]] = {
     'pyjpegdiff, `arithmetic="libjpeg"`': (ours(arithmetic="libjpeg"), "pyjpegdiff"),
     "pyjpegdiff, `ste=True`": (ours(ste=True), "pyjpegdiff"),
     "pyjpegdiff, smooth": (ours(), "pyjpegdiff"),
-    "Diff-JPEG, the method's own code": (partial(in_torch, calls.diff_jpeg, 255.0), "diff_jpeg"),
-    "kornia 0.9": (partial(in_torch, calls.kornia, 1.0), "kornia"),
+    "Diff-JPEG, the method's own code": (partial(in_torch, "Diff-JPEG, smooth"), "diff_jpeg"),
+    "kornia 0.9": (partial(in_torch, "kornia"), "kornia"),
 }
 
 
@@ -71,7 +64,7 @@ def main() -> None:
         differing, errors = [], []
         for photo in photos:
             for quality in QUALITIES:
-                real, result = pillow(photo, quality), codec(photo, quality)
+                real, result = through_file(photo, quality), codec(photo, quality)
                 differing.append(np.mean(np.round(result) != real))
                 errors.append(np.mean((result.astype(np.float64) - real) ** 2))
         with np.errstate(divide="ignore"):  # no error at all is infinitely many decibels
