@@ -1,1 +1,1 @@
-"""How good gradients are, measured against the real codec. Each module writes a JSON file into ``results``."""
+"""How near results and gradients come to the real codec; some modules print a table, some write into ``results``."""

@@ -27,7 +27,7 @@ from pyjpegdiff.stages.entropy import LARGEST_AC, LARGEST_DC, category, running_
 from pyjpegdiff.types import Array, Namespace
 
 DITHER = 0.5
-"""Width of the dither: wide for a derivative that varies little, narrow for a mean that is not off."""
+"""Width of the dither: a wider one has less noise, a narrower one less bias."""
 
 
 def dc_slopes(xp: Namespace, dc: Array, lengths: Array, is_stored: Array) -> Array:

@@ -11,9 +11,9 @@ With u a coefficient in units of its step Q, and :math:`d = u - \mathrm{round}(u
 
 It is the mean of round(u + n) over a dither n, which is zero in two of three cases. In the third it has a density
 around zero, three times the derivative of r around a tie: a peak of a width in proportion to a, with tails that fall
-with the square. In gray levels that width does not depend on the step: what a change of the image by a few gray levels
-can bring over a tie counts, at every quality. At a tie n + 1/2 the value jumps from n + 1/6 to n + 5/6, and the
-derivative is the same on both sides.
+with the square. In gray levels that width does not depend on the step: at every quality, a coefficient counts if a
+change of the image by a few gray levels can move it over a tie. At a tie n + 1/2 the value jumps from n + 1/6 to
+n + 5/6, and the derivative is the same on both sides.
 
 Because a depends on the step, so does r: with the coefficient c held fixed,
 :math:`-Q\,\partial r / \partial Q = u\,\partial r / \partial u + a\,\partial r / \partial a`.

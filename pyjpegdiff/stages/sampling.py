@@ -10,8 +10,8 @@ cotangents of even and odd outputs, and replicating the *cotangent* at the edges
 for. So forward and VJP both take their rows with a halo of one, which is a neighbor's row inside an image and a
 replicated one at its border. Every call has whole rows of the image, so columns are replicated here.
 
-``hard`` adds the codec's roundings, each ``floor(x + bias)`` with libjpeg's biases. They alternate, so that what they
-round up on average is nothing; their derivative is the identity.
+``hard`` adds the codec's roundings, each ``floor(x + bias)`` with libjpeg's biases. They alternate, so that the
+average error of rounding is zero; their derivative is the identity.
 """
 
 from pyjpegdiff.arrays import add_to, constant_like, multiply_by

@@ -18,7 +18,7 @@ tanh       :math:`\lfloor x \rfloor + (1 + \tanh(\kappa t)    :math:`\kappa (1 -
 The default of rounding, ``"rational"``, depends on the step size: see `pyjpegdiff.stages.rational`.
 
 At a tie ``x = n + 1/2`` the cubic jumps from n + 1/8 to n + 7/8; round-half-to-even picks the side of the value,
-and the derivative is 3/4 on both. The others are continuous and need no convention.
+and the derivative is 3/4 on both. The other four of the table are continuous and need no convention.
 """
 
 import math
