@@ -242,9 +242,10 @@ struct Backward {
     // Cotangents of full width of a row's chroma, where means were taken. Columns that were repeated go to the last.
     const T* full_row(int plane, int64_t y, int64_t row) const {
         const T* const from = chroma_row(plane, row / shape.rows);
+        T* const to = scratch.spare[plane];
+        if (row % shape.rows) return to;  // that of the row above
         const bool is_doubled = shape.rows == 2 && y == shape.height - 1 && shape.height % 2;
         const T share = T(is_doubled ? 2 : 1) / T(shape.rows * shape.columns);
-        T* const to = scratch.spare[plane];
         const int64_t whole = 8 * shape.wide[1];
         for (int64_t x = 0; x < whole; x += L) {
             const V g = V::load(from + x) * share;
@@ -262,6 +263,7 @@ struct Backward {
     }
 
     void fold_columns(T* row, int64_t count) const {
+        if (count == shape.width) return;  // a vector that holds what was just stored would have to wait for it
         T sum = row[shape.width - 1];
         for (int64_t x = shape.width; x < count; ++x) sum += row[x];
         row[shape.width - 1] = sum;
