@@ -1,5 +1,7 @@
 """Attacks do what their names say, are judged by files, and go on where they were stopped."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ pytest.importorskip("evaluation", reason="the evaluation is not part of a distri
 torch = pytest.importorskip("torch")
 from evaluation import attack, attack_matrix  # noqa: E402
 from evaluation.attack import Attack  # noqa: E402
-from evaluation.attack_matrix import Case  # noqa: E402
+from evaluation.attack_matrix import EPS, Case  # noqa: E402
 from evaluation.photos import through_file  # noqa: E402
 from evaluation.rows import read_rows  # noqa: E402
 
@@ -179,3 +181,16 @@ def test_means_of_a_matrix_by_what_the_attacker_knew(targeted):
         ours = by_codec["smooth cubic"]
         np.testing.assert_allclose(ours["label loss"], base.mean() + np.array(ours["qualities"]), atol=5e-5)  # rounded
         assert ("target loss" in ours) == targeted
+
+
+def test_the_result_has_what_the_manual_reads():
+    matrix = json.loads(attack_matrix.RESULT.read_text(encoding="utf-8"))["report"]
+    assert matrix["command"].startswith(f"python -m evaluation.attack_matrix report {matrix['crops']}")
+    first, *others = matrix["attacks"]
+    assert first["unknown"].keys() == {"none"}
+    assert {(row["method"], row["eps"], row["targeted"]) for row in others} == {
+        (method, eps, targeted) for method in EPS for eps in EPS[method] for targeted in (False, True)
+    }
+    for row in others:
+        assert row["unknown"]["none"]["qualities"] == list(attack_matrix.FILES)
+        assert [*row["known"]] == [name for name in attack_matrix.MAIN if name != "none"]
