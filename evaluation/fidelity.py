@@ -8,16 +8,14 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation.peers import PEERS
-from evaluation.photos import through_file
+from evaluation.photos import path_of, through_file
 from pyjpegdiff import diff_jpeg_coding
 
 NAMES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "ihc", "retina", "rocket", "hubble_deep_field")
@@ -26,8 +24,7 @@ QUALITIES = (1, 2, 5, 10, 20, 30, 50, 75, 90, 95, 99)
 
 def load(name: str) -> NDArray[np.uint8]:
     """A color photo in scikit-image's wheel, (H, W, 3)."""
-    (path,) = (Path(skimage.__file__).parent / "data").glob(f"{name}.*")
-    with Image.open(path) as file:
+    with Image.open(path_of(name)) as file:
         photo = np.asarray(file.convert("RGB"))
     height, width = (16 * (length // 16) for length in photo.shape[:2])
     return np.ascontiguousarray(photo[:height, :width])
