@@ -1,7 +1,8 @@
 """A study of many files: find them, measure them in processes or on a cluster, save each row, write the report."""
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +19,20 @@ from pyjpegdiff.study.store import ROWS, Store, StudyError
 from pyjpegdiff.study.summary import spread
 from pyjpegdiff.study.tabular import frequency_rows, rows, table
 from pyjpegdiff.study.tasks import Failure, Row, Show, StudiedImage, inspect, measure_row, picture_of, pixels_of
-from pyjpegdiff.study.work import Stop, run
+from pyjpegdiff.study.work import Processes, Stop
 from pyjpegdiff.whole_file import write_whole
 
 if TYPE_CHECKING:
     import distributed
 
-OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "heat-maps.png",
-           "rate-distortion-dark.png", "heat-maps-dark.png", "report.html")  # fmt: skip
+OUTPUTS = ("measurements.csv", "frequencies.csv", "rate-distortion.png", "rate-distortion-dark.png",
+           "heat-maps.png", "heat-maps-dark.png", "report.html")  # fmt: skip
 SHOWN = 24
 """The most images that a report shows: each takes about a quarter of a megabyte."""
 
 Progress = Callable[[str, int, int], None]
+Work = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[tuple[Any, Any]]]
+"""Yields each task with what the function makes of it."""
 
 
 @dataclass
@@ -131,9 +134,15 @@ def study_files(
     check_client(client, jobs)
     store = Store(out, settings)
     store.plan(given, sorted_qualities, OUTPUTS, overwrite)
-    batch = _Batch(settings, sorted_qualities, store, jobs, client, progress, Stop(stopping))
+    stop = Stop(stopping)
     try:
-        with batch.stop.listening():
+        with stop.listening(), Processes(jobs, stop) as processes:
+            work: Work = processes.run
+            if client is not None:
+                from pyjpegdiff.study import cluster
+
+                work = functools.partial(cluster.run, client=client, stop=stop)
+            batch = _Batch(settings, sorted_qualities, store, work, progress, stop)
             found = batch.read(list(find(given, [out / name for name in (*OUTPUTS, ROWS)])))
             batch.require_images(found)
             with store.opened():
@@ -143,7 +152,7 @@ def study_files(
                 batch.require_images(found)
                 batch.write(found, shown, out)
     except BrokenProcessPool:
-        if batch.stop.requested:
+        if stop.requested:
             raise StoppedError("stopped, and a process was ended") from None
         raise StudyError(
             "a process died: perhaps too little memory (then continue with fewer jobs), "
@@ -162,8 +171,7 @@ class _Batch:
     settings: Settings
     qualities: list[int]
     store: Store
-    jobs: int
-    client: Any
+    work: Work
     progress: Progress
     stop: Stop
 
@@ -171,19 +179,11 @@ class _Batch:
         """Yield each task and its result; ``done`` further tasks count as finished before."""
         total = done + len(tasks)
         self.progress(phase, done, total)
-        for count, result in enumerate(self.results(function, tasks), done + 1):
+        for count, result in enumerate(self.work(function, tasks), done + 1):
             yield result
             self.progress(phase, count, total)
         if self.stop.requested:
             raise StoppedError(f"stopped while {phase}")
-
-    def results(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-        """Each task with its result, worked out in processes or on the cluster."""
-        if self.client is None:
-            return run(function, tasks, min(self.jobs, max(1, len(tasks))), self.stop)
-        from pyjpegdiff.study import cluster
-
-        return cluster.run(function, tasks, self.client, self.stop)
 
     def read(self, inputs: list[Input]) -> Study:
         """Read all images, without measurements."""
@@ -240,12 +240,9 @@ class _Batch:
             for name, image in zip(curves, found.images, strict=True)
         ]  # fmt: skip
         page = report.report(images, curves, shown_maps, qualities, found.failures, self.settings)
-        figures = [
-            figure
-            for theme in (plots.LIGHT, plots.DARK)
-            for figure in (plots.rate_distortion(curves, theme), maps.heat_maps(shown_maps, qualities, theme))
-        ]
-        contents = [table(found.rows()), table(found.frequency_rows()), *map(plots.figure_png, figures), page]
+        figures = plots.rate_distortion(curves), maps.heat_maps(shown_maps, qualities)
+        pngs = [png for figure in figures for png in plots.themed_pngs(figure)]
+        contents = [table(found.rows()), table(found.frequency_rows()), *pngs, page]
         for name, content in zip(OUTPUTS, contents, strict=True):
             write_whole(out / name, content)
 

@@ -23,7 +23,7 @@ AHEAD = 2
 def run(
     function: Callable[[Task], Result], tasks: Iterable[Task], client: Any, stop: Stop
 ) -> Iterator[tuple[Task, Result]]:
-    """As `pyjpegdiff.study.work.run`, on a cluster.
+    """As `pyjpegdiff.study.work.Processes.run`, on a cluster.
 
     Raises
     ------

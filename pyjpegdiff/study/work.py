@@ -1,13 +1,14 @@
 """Tasks in several processes, which stop on request: between tasks, without lost results or remaining processes."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from types import FrameType
 from typing import TypeVar
@@ -55,43 +56,52 @@ class Stop:
         self._on_request()
 
 
-def run(
-    function: Callable[[Task], Result],
-    tasks: Iterable[Task],
-    jobs: int,
-    stop: Stop,
-) -> Iterator[tuple[Task, Result]]:
-    """Yield each task with its result, in order of completion; tasks that run when the user stops are still finished.
+class Processes:
+    """Processes that do the tasks of one phase after another; those of a ``with`` block end with it.
 
-    For more than one job, the function must be importable and the tasks picklable. If a process dies, this raises
-    `concurrent.futures.process.BrokenProcessPool`.
+    They start when a phase has more than one task: each needs a second to import what it works with.
     """
-    if jobs == 1:
-        for task in tasks:
-            if stop.requested:
-                return
-            yield task, function(task)
-        return
-    jobs = processes(jobs)
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")  # fork would copy locks that threads hold
-    pool = ProcessPoolExecutor(jobs, context, _initialize, (Image.MAX_IMAGE_PIXELS,))
 
-    def submit(task: Task) -> Future[Result]:
-        try:
-            with _inherited_state():
-                return pool.submit(function, task)
-        except OSError as error:
-            raise StudyError(f"no process can be started: {error.strerror or error}; try fewer jobs") from error
+    def __init__(self, jobs: int, stop: Stop) -> None:
+        self._jobs = processes(jobs)
+        self._stop = stop
+        self._others = set(multiprocessing.active_children())
+        self._pool: ProcessPoolExecutor | None = None
 
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.kill()  # they ignore SIGINT and SIGTERM
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
+        """Yield each task with its result, in order of completion; what runs when the user stops is still finished.
+
+        For more than one job, the function must be importable and the tasks picklable. If a process dies, this raises
+        `concurrent.futures.process.BrokenProcessPool`.
+        """
+        if min(self._jobs, len(tasks)) <= 1:
+            for task in tasks:
+                if self._stop.requested:
+                    return
+                yield task, function(task)
+            return
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # fork would copy locks that threads hold
+            self._pool = ProcessPoolExecutor(self._jobs, context, _initialize, (Image.MAX_IMAGE_PIXELS,))
+        yield from window(functools.partial(_submit, self._pool, function), tasks, lambda: self._jobs + 1, self._stop)
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
     try:
-        yield from window(submit, tasks, lambda: jobs + 1, stop)
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()  # they ignore SIGINT and SIGTERM
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+        with _inherited_state():
+            return pool.submit(function, task)
+    except OSError as error:
+        raise StudyError(f"no process can be started: {error.strerror or error}; try fewer jobs") from error
 
 
 def processes(jobs: int) -> int:

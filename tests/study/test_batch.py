@@ -17,6 +17,7 @@ from PIL import Image
 
 from pyjpegdiff.study import StoppedError, StudyError, batch, study, study_files, tasks
 from pyjpegdiff.study.batch import OUTPUTS
+from pyjpegdiff.study.work import Processes
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (30, 40, 3), np.uint8)
@@ -173,11 +174,11 @@ def test_a_process_that_dies_is_not_reported_as_a_stop(folder, monkeypatch):
     save(folder / "a.png")
     stop_requested = False
 
-    def run(function, tasks, jobs, stop):
-        stop.requested = stop_requested
+    def run(self, function, tasks):
+        self._stop.requested = stop_requested
         raise BrokenProcessPool
 
-    monkeypatch.setattr(batch, "run", run)
+    monkeypatch.setattr(Processes, "run", run)
     with pytest.raises(StudyError, match=r'too little memory.*script without `if __name__ == "__main__":`') as caught:
         study_files(["in"], [50], "out", jobs=2)
     assert not isinstance(caught.value, StoppedError)

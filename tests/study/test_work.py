@@ -1,5 +1,6 @@
 """Tasks in processes: each is done once, with one thread per process, and none starts after a requested stop."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -11,7 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from pyjpegdiff.study.store import StudyError
-from pyjpegdiff.study.work import THREADS, Stop, processes, run
+from pyjpegdiff.study.work import THREADS, Processes, Stop, processes
+
+
+def run(function, tasks, jobs, stop):
+    """Results of a single phase."""
+    with Processes(jobs, stop) as workers:
+        yield from workers.run(function, list(tasks))
 
 
 def square(number):
@@ -20,6 +27,10 @@ def square(number):
 
 def environment(_):
     return {name: os.environ.get(name) for name in THREADS}, os.getpid()
+
+
+def process_of(_):
+    return os.getpid()
 
 
 def raise_both_signals(number):
@@ -93,6 +104,16 @@ def test_where_no_process_can_be_started(monkeypatch):
     monkeypatch.setattr(ProcessPoolExecutor, "submit", refuse)
     with pytest.raises(StudyError, match="no process can be started: Resource temporarily unavailable; try fewer jobs"):
         list(run(square, range(3), 2, Stop()))
+
+
+def test_processes_serve_all_phases():
+    with Processes(2, Stop()) as workers:
+        phases = [{process for _, process in workers.run(process_of, range(8))} for _ in range(3)]
+        assert len(set.union(*phases)) <= 2
+        assert list(workers.run(process_of, [0])) == [(0, os.getpid())]  # not worth another process
+        alive = multiprocessing.active_children()
+        assert set.union(*phases) <= {process.pid for process in alive}
+    assert not any(process.is_alive() for process in alive)
 
 
 def test_signals_do_not_stop_the_other_processes():
