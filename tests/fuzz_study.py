@@ -241,7 +241,7 @@ def killed(dice: random.Random) -> str:
         process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         if attempt < 3:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(dice.uniform(0.2, 6))
+                process.wait(dice.uniform(0.2, 4))
             with contextlib.suppress(ProcessLookupError):
                 send, sign = dice.choice((os.kill, os.killpg)), dice.choice(SIGNALS)
                 if sign != signal.SIGINT or Path("out").exists():  # before, Python itself shows a traceback

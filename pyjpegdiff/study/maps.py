@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pyjpegdiff.study.measurement import Measurement
-from pyjpegdiff.study.plots import Theme
+from pyjpegdiff.study.plots import LIGHT
 from pyjpegdiff.study.settings import Settings
 
 MAP_COLORS = "magma"
@@ -41,13 +41,17 @@ class FrequencyMap(NamedTuple):
     def colors(self) -> list[NDArray[Any]]:
         """A hexadecimal color for each entry."""
         scale = self.scale()
-        return [np.array([[hexadecimal(scale, x) for x in row] for row in table]) for table in self.tables]
+        return [hexadecimal(scale, table) for table in self.tables]
 
 
-def hexadecimal(scale: ScalarMappable, value: float) -> str:
-    """The color of a value."""
-    red, green, blue, _ = scale.to_rgba(np.array([max(value, 0.0)]))[0]
-    return to_hex((red, green, blue))
+def hexadecimal(scale: ScalarMappable, values: NDArray[Any]) -> NDArray[Any]:
+    """The color of each value."""
+    return np.array([to_hex(tuple(color)) for color in rgb(scale, values).reshape(-1, 3)]).reshape(values.shape)
+
+
+def rgb(scale: ScalarMappable, values: NDArray[Any]) -> NDArray[Any]:
+    """Red, green and blue of each value, in 0..1, on a last axis; negative values have the color of zero."""
+    return np.asarray(scale.to_rgba(np.maximum(values, 0)))[..., :3]
 
 
 def frequency_maps(
@@ -82,32 +86,39 @@ def frequency_maps(
     ]
 
 
-def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int], theme: Theme) -> Figure:
+def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int]) -> Figure:
     """One row per map, one column per quality."""
-    width, row, bar = 2.1 * len(qualities) + 2, 2.9, 1.4  # inches
-    height = row * len(maps)
-    figure = Figure(figsize=(width, height), facecolor=theme.paper)
+    side, column, row, left, right = 1.85, 2.1, 2.9, 0.4, 1.5  # inches
+    width, height = left + column * len(qualities) + right, row * len(maps)
+    figure = Figure(figsize=(width, height), facecolor=LIGHT.paper)
+    # One plane in inches: an axes for each map and scale would take five times as long.
+    plane = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    plane.set_axis_off()
+
+    def paint(colors: NDArray[Any], x: float, y: float, wide: float) -> None:
+        plane.imshow(colors, extent=(x, x + wide, y + side, y), aspect="auto", interpolation="nearest")
+
     for number, shown in enumerate(maps):
-        top = 1 - number * row / height
-        bottom = top - row / height
-        figure.text(0.1 / width, top - 0.1 / height, shown.title, va="top", size=11, weight="bold", color=theme.ink)
-        grid = figure.add_gridspec(
-            1, len(qualities), left=0.4 / width, right=1 - bar / width, wspace=0.08,
-            bottom=bottom + 0.55 / height, top=top - 0.5 / height,
-        )  # fmt: skip
-        scale = shown.scale()
+        scale, top = shown.scale(), number * row + 0.55
+        middle = top + side / 2
+        plane.text(0.1, top - 0.45, shown.title, va="top", size=11, weight="bold", color=LIGHT.ink)
+        down: dict[str, Any] = {"rotation": 90, "va": "center", "color": LIGHT.soft}
+        plane.text(left - 0.06, middle, "\u2190 vertical frequency", ha="right", size=8, **down)
+        below: dict[str, Any] = {"y": top + side + 0.06, "ha": "center", "va": "top", "size": 8, "color": LIGHT.soft}
         for place, (table, quality) in enumerate(zip(shown.tables, qualities, strict=True)):
-            ax = figure.add_subplot(grid[place])
-            ax.imshow(scale.to_rgba(np.maximum(table, 0)))
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-            ax.set_title(f"quality {quality}", size=9, color=theme.ink, pad=3)
-            ax.set_xlabel(f"horizontal frequency \u2192\n{shown.note(place)}", size=8, color=theme.soft)
-            if place == 0:
-                ax.set_ylabel("\u2190 vertical frequency", size=8, color=theme.soft)
-        colors = figure.add_axes((1 - 0.95 * bar / width, bottom + 0.6 / height, 0.1 / width, (row - 1.15) / height))
-        found = figure.colorbar(scale, cax=colors, extend="min")
-        found.set_label(textwrap.fill(shown.text, 36), size=7, color=theme.soft)
-        found.outline.set_visible(False)
-        colors.tick_params(labelsize=7, colors=theme.soft)
+            start = left + column * place
+            paint(rgb(scale, table), start, top, side)
+            center = start + side / 2
+            plane.text(center, top - 0.05, f"quality {quality}", ha="center", size=9, color=LIGHT.ink)
+            plane.text(
+                center, s="\n".join(("" if place else "horizontal frequency \u2192", shown.note(place))), **below
+            )
+        start = width - right
+        low, high = scale.get_clim()
+        paint(rgb(scale, np.geomspace(high, low, 256)[:, np.newaxis]), start, top, 0.1)
+        for place, value in enumerate(np.geomspace(high, low, 5)):
+            label = f"\u2264 {value:.2g}" if place == 4 else f"{value:.2g}"
+            plane.text(start + 0.16, top + side * place / 4, label, va="center", size=7, color=LIGHT.soft)
+        plane.text(start + 0.75, middle, textwrap.fill(shown.text, 36), size=7, **down)
+    plane.set(xlim=(0, width), ylim=(height, 0))
     return figure

@@ -1,18 +1,20 @@
 """The HTML report of a study: one page that contains its images and needs no other file."""
 
 import base64
+import functools
 import math
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import pyjpegdiff
 from pyjpegdiff.study.maps import FrequencyMap, hexadecimal
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.pictures import WorstBlock
-from pyjpegdiff.study.plots import DARK, LIGHT, curve_svg, legend
+from pyjpegdiff.study.plots import DARK, curve_svg, legend, recolored
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.summary import BITS, CURVES, Curves, bits, summary, tiny
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
@@ -42,8 +44,8 @@ def report(
         bits=bits(curves),
         tiny=sum(map(tiny, curves.values())),
         figures=[
-            {"label": label, "light": curve_svg(measure, curves, LIGHT), "dark": curve_svg(measure, curves, DARK)}
-            for measure, label in CURVES.items()
+            {"label": label, "light": light, "dark": recolored(light, DARK)}
+            for label, light in ((label, curve_svg(measure, curves)) for measure, label in CURVES.items())
         ],
         legend=legend(curves),
         maps=[(shown, shown.colors(), scale_colors(shown)) for shown in maps],
@@ -56,6 +58,7 @@ def report(
     return page.encode()
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pyjpegdiff.study", "."),
@@ -73,8 +76,7 @@ def scale_colors(shown: FrequencyMap) -> tuple[str, str, list[str]]:
     """Lowest and highest value of the color scale of a map, and the colors between them."""
     scale = shown.scale()
     low, high = (float(end) for end in scale.get_clim() if end is not None)
-    steps = [low * (high / low) ** (i / 8) for i in range(9)]
-    return f"{low:.1e}", f"{high:.1e}", [hexadecimal(scale, step) for step in steps]
+    return f"{low:.1e}", f"{high:.1e}", hexadecimal(scale, np.geomspace(low, high, 9)).tolist()
 
 
 def uri(content: bytes, kind: str = "image/png") -> str:

@@ -1,5 +1,6 @@
 """Maps of frequencies: the right means, colors and notes, and nothing cut off."""
 
+import itertools
 import math
 
 import numpy as np
@@ -30,21 +31,43 @@ def test_maps_say_how_many_steps_are_clamped():
     assert luma._replace(clamped=[1, 0]).note(0) == "1 step clamped to 255"
 
 
-@pytest.mark.parametrize("theme", [plots.LIGHT, plots.DARK])
-def test_heat_maps_name_both_frequencies_and_nothing_is_cut_off(theme):
-    for qualities in ([10], [10, 90], [10, 50, 90]):
-        figure = maps.heat_maps(maps.frequency_maps([(24 * 32, NOISE)], qualities, Settings()), qualities, theme)
-        FigureCanvasAgg(figure)
-        figure.draw_without_rendering()
-        labels = [ax.get_xlabel() for ax in figure.axes] + [ax.get_ylabel() for ax in figure.axes]
-        assert sum(label.startswith("horizontal frequency") for label in labels) == 3 * len(qualities)
-        assert sum(label.endswith("vertical frequency") for label in labels) == 3
-        box = figure.get_tightbbox()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.get_figwidth()
-        assert box.y1 <= figure.get_figheight()
-        assert to_hex(figure.get_facecolor()) == theme.paper
+@pytest.mark.parametrize("qualities", [[10], [10, 90], [10, 50, 90]])
+def test_heat_maps_name_both_frequencies_and_nothing_is_cut_off(qualities):
+    found = maps.frequency_maps([(24 * 32, NOISE)], qualities, Settings())
+    figure = maps.heat_maps(found, qualities)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert sum(text.startswith("horizontal frequency") for text in texts) == 3
+    assert sum(text.endswith("vertical frequency") for text in texts) == 3
+    for place, quality in enumerate(qualities):
+        assert texts.count(f"quality {quality}") == 3
+        for shown in found:
+            assert sum(text.endswith(shown.note(place)) for text in texts) >= 1
+    box = figure.get_tightbbox()
+    assert box.x0 >= 0
+    assert box.y0 >= 0
+    assert box.x1 <= figure.get_figwidth()
+    assert box.y1 <= figure.get_figheight()
+    boxes = [text.get_window_extent() for ax in figure.axes for text in ax.texts]
+    boxes += [image.get_window_extent() for ax in figure.axes for image in ax.images]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations([box for box in boxes if box.width], 2))
+
+
+def test_heat_maps_show_their_values_and_scales():
+    found = maps.frequency_maps([(24 * 32, NOISE)], [10, 90], Settings())
+    images = [image.get_array() for image in maps.heat_maps(found, [10, 90]).axes[0].images]
+    for shown, (low, high, scale) in zip(found, zip(*[iter(images)] * 3, strict=True), strict=True):
+        for painted, colors in zip((low, high), shown.colors(), strict=True):
+            assert [[to_hex(color) for color in row] for row in painted] == colors.tolist()
+        assert [to_hex(scale[-1, 0]), to_hex(scale[0, 0])] == ["#000004", "#fcfdbf"]  # the ends of magma
+
+
+def test_dark_maps_are_as_if_drawn_in_dark_colors(monkeypatch):
+    found = maps.frequency_maps([(24 * 32, NOISE)], [10, 90], Settings())
+    light, dark = plots.themed_pngs(maps.heat_maps(found, [10, 90]))
+    monkeypatch.setattr(maps, "LIGHT", plots.DARK)
+    assert plots.themed_pngs(maps.heat_maps(found, [10, 90]))[0] == dark != light
 
 
 def test_maps_are_means_over_images():
@@ -57,12 +80,12 @@ def test_maps_are_means_over_images():
     largest = max(table.max() for table in luma.tables)
     place = next((i, j, k) for i, table in enumerate(luma.tables) for j, k in np.argwhere(table == largest))
     assert luma.colors()[place[0]][place[1:]] == to_hex((0.987053, 0.991438, 0.749504))  # where magma ends
-    plots.figure_png(maps.heat_maps(found, [10, 90], plots.LIGHT))
+    plots.themed_pngs(maps.heat_maps(found, [10, 90]))
 
 
 def test_maps_without_error():
     found = maps.frequency_maps([(24 * 32, FLAT)], [50], Settings())
     assert not any(table.any() for shown in found for table in shown.tables)
-    plots.figure_png(maps.heat_maps(found, [50], plots.DARK))
+    plots.themed_pngs(maps.heat_maps(found, [50]))
     assert {color for shown in found for table in shown.colors() for color in table.ravel()} == {"#000004"}
     assert math.isinf(FLAT[0].psnr)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -31,36 +32,55 @@ TINY = study(IMAGE[:3, :3], (10, 50, 90))
     ],
 )
 def test_rate_and_distortion(curves):
-    with Image.open(io.BytesIO(plots.figure_png(plots.rate_distortion(curves, plots.LIGHT)))) as picture:
-        picture.load()
-        assert picture.format == "PNG"
+    for content in plots.themed_pngs(plots.rate_distortion(curves)):
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+            assert picture.format == "PNG"
     for measure in CURVES:
-        for theme in (plots.LIGHT, plots.DARK):
-            svg = plots.curve_svg(measure, curves, theme)
-            assert ET.fromstring(svg).tag.endswith("svg")
-            assert theme.ink in svg.decode()
-            assert svg == plots.curve_svg(measure, curves, theme)
+        svg = plots.curve_svg(measure, curves)
+        assert ET.fromstring(svg).tag.endswith("svg")
+        assert svg == plots.curve_svg(measure, curves)
+
+
+@pytest.mark.parametrize("count", [1, 3, 15])
+def test_dark_figures_are_as_if_drawn_in_dark_colors(count, monkeypatch):
+    curves = {f"image {number}": NOISE for number in range(count)}
+
+    def drawn():
+        return *plots.themed_pngs(plots.rate_distortion(curves)), plots.curve_svg("psnr", curves)
+
+    def without_names(svg):
+        """Names are made from all attributes of what they stand for."""
+        return re.sub(rb"\b[mp][0-9a-f]{10}\b", b"", svg)
+
+    light, dark, svg = drawn()
+    recolored = plots.recolored(svg, plots.DARK)
+    assert (light, svg) != (dark, recolored)
+    monkeypatch.setattr(plots, "LIGHT", plots.DARK)
+    first, second, svg = drawn()
+    assert first == second == dark
+    assert without_names(svg) == without_names(recolored)
 
 
 def test_a_legend_names_every_image_as_it_is():
     names = ["_DSC0001.JPG", "_MG_2.jpg", "$x_1$", "$", r"a\$b", "^_{", "日本"]
-    (legend,) = plots.rate_distortion(dict.fromkeys(names, NOISE), plots.LIGHT).legends
+    (legend,) = plots.rate_distortion(dict.fromkeys(names, NOISE)).legends
     assert [text.get_text() for text in legend.get_texts()] == names
-    plots.figure_png(plots.rate_distortion({"_": NOISE}, plots.DARK))
+    plots.themed_pngs(plots.rate_distortion({"_": NOISE}))
 
 
 def test_lines_are_the_measurements_and_their_median():
-    figure = plots.rate_distortion({str(number): NOISE if number % 3 else TINY for number in range(15)}, plots.LIGHT)
+    figure = plots.rate_distortion({str(number): NOISE if number % 3 else TINY for number in range(15)})
     *_, median = figure.axes[0].lines
     np.testing.assert_array_equal(median.get_ydata(), [m.psnr for m in NOISE])
-    (line,) = plots.rate_distortion({"a": NOISE}, plots.LIGHT).axes[2].lines
+    (line,) = plots.rate_distortion({"a": NOISE}).axes[2].lines
     np.testing.assert_array_equal(line.get_xdata(), [m.bits_per_pixel for m in NOISE])
     np.testing.assert_array_equal(line.get_ydata(), [m.psnr_b for m in NOISE])
 
 
 def drawn(curves, measure="psnr"):
     ax = Figure(figsize=(4.8, 3.7)).subplots()
-    plots.curve(ax, measure, curves, plots.LIGHT)
+    plots.curve(ax, measure, curves)
     return ax
 
 
@@ -97,7 +117,7 @@ def test_labels_of_bits_do_not_overlap(low, high):
     figure = Figure(figsize=(4.8, 3.7))
     FigureCanvasAgg(figure)
     ax = figure.subplots()
-    plots.curve(ax, "psnr", {"image": ends}, plots.LIGHT)
+    plots.curve(ax, "psnr", {"image": ends})
     figure.draw_without_rendering()
     left, right = (ax.transData.transform((bits, 0))[0] for bits in ax.get_xlim())
     labels = [label.get_window_extent() for label in ax.get_xticklabels(which="both") if label.get_text()]
