@@ -85,12 +85,13 @@ def tables(
     try:
         with writing(out), bar(Console(stderr=True)) as progress:
             photos = read_photos(list(find(paths, [])), seed, progress)
-            for name, reason in photos.left_out.items():
-                click.echo(f"left out: {name}: {reason}", err=True)
+            left_out = dict(photos.left_out)
+            _tell(left_out)
             if not photos.learned_from:
                 raise Wrong("two photos that differ are needed at least: one to learn from, one to judge by")
             learned = learn(photos, quality, measure, subsampling, iterations, seed, state, progress)
             judged = judge(photos, learned, quality, subsampling, progress)
+            _tell({name: reason for name, reason in photos.left_out.items() if name not in left_out})
             write_whole(out, _content(learned))
             state.unlink(missing_ok=True)
     except KeyboardInterrupt:
@@ -100,6 +101,11 @@ def tables(
     for judgment in judged:
         click.echo(f"{judgment.name}: {_text(judgment)}")
     click.echo(f"{len(photos.learned_from)} learned from, {len(judged)} held out: {_mean(judged)}; {name_of(out)}")
+
+
+def _tell(left_out: dict[str, str]) -> None:
+    for name, reason in left_out.items():
+        click.echo(f"left out: {name}: {reason}", err=True)
 
 
 def _content(learned: LearnedTables) -> bytes:

@@ -1,8 +1,9 @@
 """A study of many files: find them, measure them in processes or on a cluster, save each row, write the report."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +137,8 @@ def study_files(
     store.plan(given, sorted_qualities, OUTPUTS, overwrite)
     stop = Stop(stopping)
     try:
-        with stop.listening(), Processes(jobs, stop) as processes:
-            work: Work = processes.run
-            if client is not None:
-                from pyjpegdiff.study import cluster
-
-                work = functools.partial(cluster.run, client=client, stop=stop)
+        with stop.listening(), contextlib.ExitStack() as workers:
+            work = workers.enter_context(_workers(jobs, client, stop))
             batch = _Batch(settings, sorted_qualities, store, work, progress, stop)
             found = batch.read(list(find(given, [out / name for name in (*OUTPUTS, ROWS)])))
             batch.require_images(found)
@@ -150,6 +147,7 @@ def study_files(
                 batch.require_images(found)
                 shown = batch.pictures(found)
                 batch.require_images(found)
+                workers.close()  # before figures need memory
                 batch.write(found, shown, out)
     except BrokenProcessPool:
         if stop.requested:
@@ -158,9 +156,22 @@ def study_files(
             "a process died: perhaps too little memory (then continue with fewer jobs), "
             'or a script without `if __name__ == "__main__":`'
         ) from None
+    return found
+
+
+@contextlib.contextmanager
+def _workers(jobs: int, client: Any, stop: Stop) -> Iterator[Work]:
+    """What does the tasks: processes, which end with the block, or a cluster."""
+    try:
+        if client is None:
+            with Processes(jobs, stop) as processes:
+                yield processes.run
+        else:
+            from pyjpegdiff.study import cluster
+
+            yield functools.partial(cluster.run, client=client, stop=stop)
     finally:
         pixels_of.cache_clear()
-    return found
 
 
 # --- the steps of a study ---------------------------------------------------------------------------------------------
@@ -175,7 +186,9 @@ class _Batch:
     progress: Progress
     stop: Stop
 
-    def run(self, phase: str, function: Callable[[Any], Any], tasks: Sequence[Any], done: int = 0) -> Any:
+    def run(
+        self, phase: str, function: Callable[[Any], Any], tasks: Sequence[Any], done: int = 0
+    ) -> Iterator[tuple[Any, Any]]:
         """Yield each task and its result; ``done`` further tasks count as finished before."""
         total = done + len(tasks)
         self.progress(phase, done, total)

@@ -77,7 +77,7 @@ def scan_bits(coefficients: Coefficients) -> ScanBits:
 def slope(image: Pixels, quality: int, settings: Settings) -> float:
     """The change of the mean squared error per bit per pixel between two qualities, one below and one above.
 
-    They are as near as `NEAR`, and within 1..100. NaN where the bits do not change.
+    They are `NEAR` below and above it, but within 1..100. NaN where the bits do not change.
     """
     ends = max(1, quality - NEAR), min(100, quality + NEAR)
     found = [compressed(image, end, settings) for end in ends]

@@ -97,12 +97,19 @@ def learn(
 
 
 def judge(photos: Photos, learned: LearnedTables, quality: int, subsampling: str, progress: Progress) -> list[Judgment]:
-    """Write files of the photos that were held out, at the quality and around it, and compare them."""
+    """Write files of the photos that were held out, at the quality and around it, and compare them.
+
+    A photo that can no longer be read is added to those that ``photos`` leaves out.
+    """
     found = []
     qualities = sorted({min(99, max(1, quality + change)) for change in AROUND})
     for count, file in enumerate(photos.held_out):
         progress("judging", count, len(photos.held_out))
-        pixels = read_image(file.path).pixels
+        try:
+            pixels = read_image(file.path).pixels
+        except UnreadableError as error:
+            photos.left_out[file.name] = str(error)
+            continue
         before = point(pixels, [steps_at(table, quality) for table in (LUMINANCE, CHROMINANCE)], subsampling)
         after = [point(pixels, [steps_at(table, q) for table in learned], subsampling) for q in qualities]
         found.append(Judgment(file.name, before, {measure: _size_at(after, before, measure) for measure in MEASURES}))

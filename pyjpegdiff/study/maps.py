@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
@@ -15,6 +16,8 @@ from pyjpegdiff.study.plots import LIGHT
 from pyjpegdiff.study.settings import Settings
 
 MAP_COLORS = "magma"
+SIDE, COLUMN, ROW, LEFT, RIGHT = 1.85, 2.1, 2.9, 0.4, 1.5
+"""Of a map, from map to map in both directions, and beside the maps; in inches."""
 
 
 class FrequencyMap(NamedTuple):
@@ -32,11 +35,15 @@ class FrequencyMap(NamedTuple):
         count = self.clamped[place] if self.clamped else 0
         return f"{count} {'step' if count == 1 else 'steps'} clamped to 255" if count else ""
 
-    def scale(self) -> ScalarMappable:
-        """One logarithmic color scale for all qualities, over four decades."""
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value of the color scale: four decades, for all qualities."""
         largest = max(float(table.max()) for table in self.tables)
         largest = largest if largest > 0 else 1.0
-        return ScalarMappable(LogNorm(largest / 1e4, largest, clip=True), MAP_COLORS)
+        return largest / 1e4, largest
+
+    def scale(self) -> ScalarMappable:
+        """The color scale, which is logarithmic."""
+        return ScalarMappable(LogNorm(*self.ends(), clip=True), MAP_COLORS)
 
     def colors(self) -> list[NDArray[Any]]:
         """A hexadecimal color for each entry."""
@@ -86,39 +93,49 @@ def frequency_maps(
     ]
 
 
+def labels(values: Sequence[float]) -> list[str]:
+    """The values with two digits each, all with exponents or none."""
+    if min(values) >= 1e-5 and max(values) < 1e6:
+        return [np.format_float_positional(value, 2, fractional=False, trim="-") for value in values]
+    return [f"{value:.1e}" for value in values]
+
+
 def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int]) -> Figure:
     """One row per map, one column per quality."""
-    side, column, row, left, right = 1.85, 2.1, 2.9, 0.4, 1.5  # inches
-    width, height = left + column * len(qualities) + right, row * len(maps)
+    width, height = LEFT + COLUMN * len(qualities) + RIGHT, ROW * len(maps)
     figure = Figure(figsize=(width, height), facecolor=LIGHT.paper)
     # One plane in inches: an axes for each map and scale would take five times as long.
-    plane = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    plane = figure.add_axes((0, 0, 1, 1))
     plane.set_axis_off()
-
-    def paint(colors: NDArray[Any], x: float, y: float, wide: float) -> None:
-        plane.imshow(colors, extent=(x, x + wide, y + side, y), aspect="auto", interpolation="nearest")
-
     for number, shown in enumerate(maps):
-        scale, top = shown.scale(), number * row + 0.55
-        middle = top + side / 2
-        plane.text(0.1, top - 0.45, shown.title, va="top", size=11, weight="bold", color=LIGHT.ink)
-        down: dict[str, Any] = {"rotation": 90, "va": "center", "color": LIGHT.soft}
-        plane.text(left - 0.06, middle, "\u2190 vertical frequency", ha="right", size=8, **down)
-        below: dict[str, Any] = {"y": top + side + 0.06, "ha": "center", "va": "top", "size": 8, "color": LIGHT.soft}
-        for place, (table, quality) in enumerate(zip(shown.tables, qualities, strict=True)):
-            start = left + column * place
-            paint(rgb(scale, table), start, top, side)
-            center = start + side / 2
-            plane.text(center, top - 0.05, f"quality {quality}", ha="center", size=9, color=LIGHT.ink)
-            plane.text(
-                center, s="\n".join(("" if place else "horizontal frequency \u2192", shown.note(place))), **below
-            )
-        start = width - right
-        low, high = scale.get_clim()
-        paint(rgb(scale, np.geomspace(high, low, 256)[:, np.newaxis]), start, top, 0.1)
-        for place, value in enumerate(np.geomspace(high, low, 5)):
-            label = f"\u2264 {value:.2g}" if place == 4 else f"{value:.2g}"
-            plane.text(start + 0.16, top + side * place / 4, label, va="center", size=7, color=LIGHT.soft)
-        plane.text(start + 0.75, middle, textwrap.fill(shown.text, 36), size=7, **down)
+        _row(plane, shown, qualities, number * ROW + 0.55)
     plane.set(xlim=(0, width), ylim=(height, 0))
     return figure
+
+
+def _row(plane: Axes, shown: FrequencyMap, qualities: Sequence[int], top: float) -> None:
+    """The maps of one kind, and their color scale."""
+
+    def paint(values: NDArray[Any], x: float, wide: float) -> None:
+        colors = rgb(scale, values)
+        plane.imshow(colors, extent=(x, x + wide, top + SIDE, top), aspect="auto", interpolation="nearest")
+
+    scale, middle = shown.scale(), top + SIDE / 2
+    down: dict[str, Any] = {"rotation": 90, "va": "center", "color": LIGHT.soft}
+    plane.text(0.1, top - 0.45, shown.title, va="top", size=11, weight="bold", color=LIGHT.ink)
+    plane.text(LEFT - 0.06, middle, "\u2190 vertical frequency", ha="right", size=8, **down)
+    for place, (table, quality) in enumerate(zip(shown.tables, qualities, strict=True)):
+        start = LEFT + COLUMN * place
+        paint(table, start, SIDE)
+        center = start + SIDE / 2
+        plane.text(center, top - 0.05, f"quality {quality}", ha="center", size=9, color=LIGHT.ink)
+        below = "" if place else "horizontal frequency \u2192"
+        below += f"\n{shown.note(place)}"
+        plane.text(center, top + SIDE + 0.06, below, ha="center", va="top", size=8, color=LIGHT.soft)
+    start = LEFT + COLUMN * len(qualities)
+    low, high = shown.ends()
+    paint(np.geomspace(high, low, 256)[:, np.newaxis], start, 0.1)
+    *above, last = labels(np.geomspace(high, low, 5).tolist())
+    for place, label in enumerate((*above, f"\u2264 {last}")):
+        plane.text(start + 0.16, top + SIDE * place / 4, label, va="center", size=7, color=LIGHT.soft)
+    plane.text(start + 0.8, middle, textwrap.fill(shown.text, 36), size=7, **down)

@@ -1,4 +1,7 @@
-"""Curves of rate and distortion, and the colors of all figures of a study: drawn in light ones, then recolored."""
+"""Curves of rate and distortion, and the colors of all figures of a study.
+
+Figures are drawn in light colors, and then recolored for dark pages.
+"""
 
 import io
 import math
@@ -38,6 +41,8 @@ class Theme(NamedTuple):
 
 LIGHT = Theme("#1c1e21", "#5c636c", "#d9dce1", "#ffffff")
 DARK = Theme("#e8eaed", "#a2a9b3", "#3a3f46", "#181a1d")
+DARK_FOR = dict(zip(LIGHT, DARK, strict=True))
+DPI = 130
 
 
 def one_by_one(curves: Curves) -> bool:
@@ -69,6 +74,7 @@ def curve(ax: Axes, measure: str, curves: Curves) -> None:
         ax.annotate("no finite value", (0.5, 0.5), xycoords="axes fraction", ha="center", color=LIGHT.ink)
     _scale_bits(ax)
     ax.set_xlabel("bits per pixel", color=LIGHT.ink)
+    # With a y of its own, Matplotlib does not look for what the title could cover, which takes long.
     ax.set_title(CURVES[measure], color=LIGHT.ink, loc="left", weight="bold", y=1)
     ax.set_facecolor("none")
     ax.grid(color=LIGHT.faint, which="major")
@@ -142,23 +148,23 @@ def curve_svg(measure: str, curves: Curves) -> bytes:
     return file.getvalue()
 
 
-def recolored(svg: bytes, theme: Theme) -> bytes:
-    """An SVG drawn in light colors, in those of a theme."""
-    for before, after in zip(LIGHT, theme, strict=True):
-        svg = svg.replace(before.encode(), after.encode())
+def in_dark(svg: bytes) -> bytes:
+    """An SVG that was drawn in light colors, in dark ones."""
+    for light, dark in DARK_FOR.items():
+        svg = svg.replace(light.encode(), dark.encode())
     return svg
 
 
 def themed_pngs(figure: Figure) -> tuple[bytes, bytes]:
-    """A figure drawn in light colors as PNG files, in these and in dark ones."""
-    figure.set_dpi(130)
-    canvas = FigureCanvasAgg(figure)  # the same for both, as it keeps what it knows of texts
+    """A figure that was drawn in light colors as PNG files, in these and in dark ones, which it has afterwards."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)  # one for both, since it keeps the sizes of texts
     light = _png(canvas)
-    dark = dict(zip(LIGHT, DARK, strict=True))
     artists: list[Any] = [*figure.findobj(Line2D), *figure.findobj(Text)]
     for artist in artists:
         color = to_hex(artist.get_color())
-        artist.set_color(dark.get(color, color))
+        if color in DARK_FOR:
+            artist.set_color(DARK_FOR[color])
     figure.set_facecolor(DARK.paper)
     return light, _png(canvas)
 
@@ -166,9 +172,11 @@ def themed_pngs(figure: Figure) -> tuple[bytes, bytes]:
 def _png(canvas: Any) -> bytes:
     """What a canvas shows; characters that the font does not have are boxes."""
     file = io.BytesIO()
+    # Without hinting, which bends letters to whole pixels, texts are as sharp at this resolution, and drawn faster.
     with warnings.catch_warnings(), mpl.rc_context({"text.hinting": "none"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # A higher level takes twice as long, for files that are a fifth smaller.
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(file, "PNG", compress_level=1)
+    picture.save(file, "PNG", compress_level=1, dpi=(DPI, DPI))
     return file.getvalue()

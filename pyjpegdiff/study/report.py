@@ -11,10 +11,10 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import pyjpegdiff
-from pyjpegdiff.study.maps import FrequencyMap, hexadecimal
+from pyjpegdiff.study.maps import FrequencyMap, hexadecimal, labels
 from pyjpegdiff.study.measurement import Measurement
 from pyjpegdiff.study.pictures import WorstBlock
-from pyjpegdiff.study.plots import DARK, curve_svg, legend, recolored
+from pyjpegdiff.study.plots import curve_svg, in_dark, legend
 from pyjpegdiff.study.settings import Settings
 from pyjpegdiff.study.summary import BITS, CURVES, Curves, bits, summary, tiny
 from pyjpegdiff.tables import CHROMINANCE, LUMINANCE
@@ -44,8 +44,8 @@ def report(
         bits=bits(curves),
         tiny=sum(map(tiny, curves.values())),
         figures=[
-            {"label": label, "light": light, "dark": recolored(light, DARK)}
-            for label, light in ((label, curve_svg(measure, curves)) for measure, label in CURVES.items())
+            {"label": label, "light": (light := curve_svg(measure, curves)), "dark": in_dark(light)}
+            for measure, label in CURVES.items()
         ],
         legend=legend(curves),
         maps=[(shown, shown.colors(), scale_colors(shown)) for shown in maps],
@@ -74,9 +74,8 @@ def _environment() -> Environment:
 
 def scale_colors(shown: FrequencyMap) -> tuple[str, str, list[str]]:
     """Lowest and highest value of the color scale of a map, and the colors between them."""
-    scale = shown.scale()
-    low, high = (float(end) for end in scale.get_clim() if end is not None)
-    return f"{low:.1e}", f"{high:.1e}", hexadecimal(scale, np.geomspace(low, high, 9)).tolist()
+    low, high = labels(shown.ends())
+    return low, high, hexadecimal(shown.scale(), np.geomspace(*shown.ends(), 9)).tolist()
 
 
 def uri(content: bytes, kind: str = "image/png") -> str:

@@ -91,6 +91,7 @@ def measure_row(row: Row) -> Measurement | Failure:
 
 def picture_of(show: Show) -> Pictures | Failure:
     """Cut the pictures of an image."""
+    pixels_of.cache_clear()  # it is read again: the file may have changed since it was measured
     return _with_pixels(show.image, lambda pixels: picture(pixels, show.qualities, show.worst_quality, show.settings))
 
 

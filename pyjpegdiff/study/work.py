@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ Result = TypeVar("Result")
 SIGNALS = signal.SIGINT, signal.SIGTERM
 MOST_ON_WINDOWS = 61
 """Processes that one can wait for there."""
+MOST = 10_000
+"""More than any machine has cores; what counts processes is a C integer."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -57,24 +60,23 @@ class Stop:
 
 
 class Processes:
-    """Processes that do the tasks of one phase after another; those of a ``with`` block end with it.
+    """Processes that do the tasks of one phase after another. They end with the ``with`` block.
 
     They start when a phase has more than one task: each needs a second to import what it works with.
     """
 
     def __init__(self, jobs: int, stop: Stop) -> None:
-        self._jobs = processes(jobs)
+        self._jobs = possible(jobs)
         self._stop = stop
-        self._others = set(multiprocessing.active_children())
+        self._started: set[BaseProcess] = set()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Processes":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is not None:
-            for process in set(multiprocessing.active_children()) - self._others:
-                process.kill()  # they ignore SIGINT and SIGTERM
+    def __exit__(self, *_: object) -> None:
+        for process in self._started:
+            process.kill()  # they ignore other signals; and to wait for them could last forever, after one has died
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
@@ -93,20 +95,23 @@ class Processes:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")  # fork would copy locks that threads hold
             self._pool = ProcessPoolExecutor(self._jobs, context, _initialize, (Image.MAX_IMAGE_PIXELS,))
-        yield from window(functools.partial(_submit, self._pool, function), tasks, lambda: self._jobs + 1, self._stop)
+        submit = functools.partial(self._submit, self._pool, function)
+        yield from window(submit, tasks, lambda: self._jobs + 1, self._stop)
+
+    def _submit(self, pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+        before = set(multiprocessing.active_children())
+        try:
+            with _inherited_state():
+                return pool.submit(function, task)
+        except OSError as error:
+            raise StudyError(f"no process can be started: {error.strerror or error}; try fewer jobs") from error
+        finally:
+            self._started |= set(multiprocessing.active_children()) - before
 
 
-def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
-    try:
-        with _inherited_state():
-            return pool.submit(function, task)
-    except OSError as error:
-        raise StudyError(f"no process can be started: {error.strerror or error}; try fewer jobs") from error
-
-
-def processes(jobs: int) -> int:
+def possible(jobs: int) -> int:
     """How many processes may serve so many jobs."""
-    return min(jobs, MOST_ON_WINDOWS) if sys.platform == "win32" else jobs
+    return min(jobs, MOST_ON_WINDOWS if sys.platform == "win32" else MOST)
 
 
 def window(
@@ -141,10 +146,10 @@ def _inherited_state() -> Iterator[None]:
     try:
         yield
     finally:
-        if masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for name in added:
             del os.environ[name]
+        if masks:  # last: signals that were blocked arrive here, and may raise
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _initialize(max_pixels: int | None) -> None:

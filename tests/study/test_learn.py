@@ -90,3 +90,11 @@ def test_a_photo_of_one_color_has_no_file_of_equal_quality(files):
     assert not photos.learned_from
     (judged,) = judge(photos, [np.array(LUMINANCE)] * 2, 60, "4:2:0", silent)
     assert all(np.isnan(size) or size > 0 for size in judged.sizes.values())
+
+
+def test_a_photo_that_goes_while_learning_is_left_out(files):
+    photos = read_photos(list(find([files], [])), 0, silent)
+    (gone,) = photos.held_out
+    gone.path.unlink()
+    assert judge(photos, [np.array(LUMINANCE)] * 2, 60, "4:2:0", silent) == []
+    assert "no such file" in photos.left_out[gone.name]

@@ -1,5 +1,6 @@
 """Maps of frequencies: the right means, colors and notes, and nothing cut off."""
 
+import io
 import itertools
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from pyjpegdiff.study import maps, plots, study
 from pyjpegdiff.study.settings import Settings
@@ -54,13 +56,57 @@ def test_heat_maps_name_both_frequencies_and_nothing_is_cut_off(qualities):
     assert not any(a.overlaps(b) for a, b in itertools.combinations([box for box in boxes if box.width], 2))
 
 
-def test_heat_maps_show_their_values_and_scales():
-    found = maps.frequency_maps([(24 * 32, NOISE)], [10, 90], Settings())
-    images = [image.get_array() for image in maps.heat_maps(found, [10, 90]).axes[0].images]
-    for shown, (low, high, scale) in zip(found, zip(*[iter(images)] * 3, strict=True), strict=True):
-        for painted, colors in zip((low, high), shown.colors(), strict=True):
-            assert [[to_hex(color) for color in row] for row in painted] == colors.tolist()
-        assert [to_hex(scale[-1, 0]), to_hex(scale[0, 0])] == ["#000004", "#fcfdbf"]  # the ends of magma
+@pytest.mark.parametrize("qualities", [[10], [10, 50, 90]])
+def test_heat_maps_show_each_value_at_its_place(qualities):
+    found = maps.frequency_maps([(24 * 32, NOISE)], qualities, Settings())
+    figure = maps.heat_maps(found, qualities)
+    with Image.open(io.BytesIO(plots.themed_pngs(figure)[0])) as picture:
+        pixels = np.asarray(picture)
+    for number, shown in enumerate(found):
+        top = number * maps.ROW + 0.55
+        for place, table in enumerate(shown.tables):
+            colors = 255 * maps.rgb(shown.scale(), table)
+            left = maps.LEFT + place * maps.COLUMN
+            for down, across in itertools.product(range(8), repeat=2):
+                y, x = (start + (cell + 0.5) * maps.SIDE / 8 for start, cell in ((top, down), (left, across)))
+                error = pixels[int(y * plots.DPI), int(x * plots.DPI)] - colors[down, across]
+                assert abs(error).max() <= 1  # Matplotlib rounds in another way
+        scale = maps.LEFT + len(qualities) * maps.COLUMN + 0.05
+        high, low = (pixels[int(y * plots.DPI), int(scale * plots.DPI)] for y in (top + 0.01, top + maps.SIDE - 0.02))
+        assert high.min() > 180  # the largest value is on top, and light
+        assert low.max() < 20
+
+
+def test_texts_of_heat_maps_are_beside_what_they_name():
+    found = maps.frequency_maps([(24 * 32, NOISE)], [10, 50, 90], Settings())
+    places = {}
+    for text in maps.heat_maps(found, [10, 50, 90]).axes[0].texts:
+        places.setdefault(text.get_text().strip(), []).append(text.get_position())
+    centers = [maps.LEFT + maps.SIDE / 2 + place * maps.COLUMN for place in range(3)]
+    for center, quality in zip(centers, (10, 50, 90), strict=True):
+        assert [x for x, _ in places[f"quality {quality}"]] == [pytest.approx(center)] * 3
+    for number, shown in enumerate(found):
+        top = number * maps.ROW + 0.55
+        for center, note in zip(centers[1:], map(shown.note, (1, 2)), strict=True):
+            if note:
+                assert pytest.approx((center, top + maps.SIDE + 0.06)) in places[note]
+        assert shown.note(0) in {text.rpartition("\n")[2] for text in places}
+        low, high = maps.labels(shown.ends())
+        assert any(y == pytest.approx(top) for _, y in places[high])
+        assert any(y == pytest.approx(top + maps.SIDE) for _, y in places[f"\u2264 {low}"])
+
+
+@pytest.mark.parametrize(
+    ("high", "want"),
+    [
+        (0.8123, ["0.81", "0.081", "0.0081", "0.00081", "0.000081"]),
+        (130.4, ["130", "13", "1.3", "0.13", "0.013"]),
+        (4e-3, ["4.0e-03", "4.0e-04", "4.0e-05", "4.0e-06", "4.0e-07"]),
+        (2e6, ["2.0e+06", "2.0e+05", "2.0e+04", "2.0e+03", "2.0e+02"]),
+    ],
+)
+def test_labels_of_a_scale_have_one_notation(high, want):
+    assert maps.labels([high / 10**decade for decade in range(5)]) == want
 
 
 def test_dark_maps_are_as_if_drawn_in_dark_colors(monkeypatch):

@@ -36,6 +36,7 @@ def test_rate_and_distortion(curves):
         with Image.open(io.BytesIO(content)) as picture:
             picture.load()
             assert picture.format == "PNG"
+            assert picture.info["dpi"] == pytest.approx((plots.DPI, plots.DPI), rel=1e-3)
     for measure in CURVES:
         svg = plots.curve_svg(measure, curves)
         assert ET.fromstring(svg).tag.endswith("svg")
@@ -54,7 +55,7 @@ def test_dark_figures_are_as_if_drawn_in_dark_colors(count, monkeypatch):
         return re.sub(rb"\b[mp][0-9a-f]{10}\b", b"", svg)
 
     light, dark, svg = drawn()
-    recolored = plots.recolored(svg, plots.DARK)
+    recolored = plots.in_dark(svg)
     assert (light, svg) != (dark, recolored)
     monkeypatch.setattr(plots, "LIGHT", plots.DARK)
     first, second, svg = drawn()

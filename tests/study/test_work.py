@@ -1,5 +1,6 @@
 """Tasks in processes: each is done once, with one thread per process, and none starts after a requested stop."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from pyjpegdiff.study.store import StudyError
-from pyjpegdiff.study.work import THREADS, Processes, Stop, processes
+from pyjpegdiff.study.work import MOST, THREADS, Processes, Stop, possible
 
 
 def run(function, tasks, jobs, stop):
@@ -27,6 +28,10 @@ def square(number):
 
 def environment(_):
     return {name: os.environ.get(name) for name in THREADS}, os.getpid()
+
+
+def sleep(seconds):
+    time.sleep(seconds)
 
 
 def process_of(_):
@@ -90,11 +95,15 @@ def test_stop_between_tasks(jobs, tmp_path):
 
 def test_more_jobs_than_windows_can_wait_for(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
-    assert [processes(jobs) for jobs in (1, 61, 62, 10**30)] == [1, 61, 61, 61]
-    with ProcessPoolExecutor(processes(100)), pytest.raises(ValueError, match="61"):
+    assert [possible(jobs) for jobs in (1, 61, 62, 10**30)] == [1, 61, 61, 61]
+    with ProcessPoolExecutor(possible(100)), pytest.raises(ValueError, match="61"):
         ProcessPoolExecutor(62)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert processes(62) == 62
+    assert [possible(jobs) for jobs in (62, 10**30)] == [62, MOST]
+
+
+def test_any_number_of_jobs():
+    assert sorted(run(square, range(3), 10**30, Stop())) == [(0, 0), (1, 1), (2, 4)]
 
 
 def test_where_no_process_can_be_started(monkeypatch):
@@ -114,6 +123,34 @@ def test_processes_serve_all_phases():
         alive = multiprocessing.active_children()
         assert set.union(*phases) <= {process.pid for process in alive}
     assert not any(process.is_alive() for process in alive)
+
+
+def test_an_idle_process_that_dies_delays_nothing():
+    """A process waits for others where one died that held a lock."""
+    for number in range(2):
+        with Processes(2, Stop()) as workers:
+            started = {process for _, process in workers.run(process_of, range(8))}
+            os.kill(sorted(started)[number % len(started)], signal.SIGKILL)
+
+
+def test_an_error_in_what_takes_results_ends_the_processes():
+    start = time.monotonic()
+    with contextlib.suppress(ZeroDivisionError), Processes(2, Stop()) as workers:
+        for _ in workers.run(sleep, (0, 300, 300)):
+            raise ZeroDivisionError
+    assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_processes_of_others_are_left_alone(jobs):
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(300,))
+    with contextlib.suppress(ZeroDivisionError), Processes(jobs, Stop()) as workers:
+        list(workers.run(square, range(4)))
+        other.start()
+        raise ZeroDivisionError
+    assert other.is_alive()
+    other.kill()
+    other.join()
 
 
 def test_signals_do_not_stop_the_other_processes():
