@@ -42,7 +42,7 @@ def diff_jpeg_coding(
     jpeg_quality : float or array
         Quality, 1..100, fractions included. An array broadcasts against the batch shape of the image. Python numbers
         are checked for range; the entries of an array are clipped to it, as libjpeg does.
-    quantization_table_y, quantization_table_c : array, shape (..., 8, 8), optional
+    quantization_table_y, quantization_table_c : array or nested sequence, shape (..., 8, 8), optional
         Tables of luma and chroma, vertical frequency first. Quality scales them: at 50 they are used as they are, at
         100 they are multiplied by zero, so that every step is 1 and the gradient of a table is 0.
         Batch axes broadcast against those of the image. Default: Tables K.1 and K.2 of ITU-T T.81. Pillow takes the
@@ -66,9 +66,10 @@ def diff_jpeg_coding(
         derivative of the cubic is zero, and with it the gradients of quality and default tables.
     steps_gradient : {"elastic", "surrogate"}, optional
         Gradient of the step sizes, and so of quality and tables. ``"elastic"`` is the default where every rounding is
-        performed, with ``ste=True`` or libjpeg arithmetic: a step gets the error of rounding times the share of it that
-        grows with the step. ``"surrogate"`` is the derivative of ``rounding`` alone, and the default, as the only
-        possible choice, of the smooth variant, where it is exact.
+        performed, with ``ste=True`` or libjpeg arithmetic: an estimate of how the loss of the real codec changes with
+        the step, the error of rounding times the share of it that grows with the step. ``"surrogate"`` is the
+        derivative of ``rounding`` alone, and the default, as the only possible choice, of the smooth variant, where it
+        is exact.
     color_matrix : array, shape (..., 3, 3), optional
         RGB to YCbCr; back goes its inverse. Default: JFIF's. Not used for grayscale.
     color_offset : array, shape (..., 3), optional
@@ -143,7 +144,7 @@ def diff_jpeg_coding_vjp(
     ----------
     image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste
         As in `diff_jpeg_coding`, like all keywords but ``wrt``.
-    wrt : sequence of str
+    wrt : str or sequence of str
         Names of the arguments whose gradients are needed: ``"image_rgb"``, ``"jpeg_quality"``,
         ``"quantization_table_y"``, ``"quantization_table_c"``, ``"color_matrix"``, ``"color_offset"``.
 
@@ -263,7 +264,7 @@ def jpeg_encode_vjp(
     ----------
     image_rgb, jpeg_quality, quantization_table_y, quantization_table_c, ste
         As in `diff_jpeg_coding`, like all keywords but ``wrt``.
-    wrt : sequence of str
+    wrt : str or sequence of str
         As in `diff_jpeg_coding_vjp`.
 
     Returns
@@ -368,7 +369,7 @@ def jpeg_decode_vjp(
     ----------
     coefficients, ste
         As in `jpeg_decode`, like all keywords but ``wrt``.
-    wrt : sequence of str
+    wrt : str or sequence of str
         Names of the arguments whose gradients are needed: ``"coefficients"`` (their step sizes included),
         ``"color_matrix"``, ``"color_offset"``.
 

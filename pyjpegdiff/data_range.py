@@ -11,8 +11,8 @@ CHUNK = 8192
 class DataRangeWarning(UserWarning):
     """An image looks as if its pixel values were 0..1, but ``data_range`` was not given, so that 255 is white.
 
-    Such an image is nearly black and comes back as one flat gray. Give ``data_range=1``, or ``data_range=255`` where
-    0..255 is meant. Only NumPy arrays are looked at.
+    Such an image is taken for nearly black, and comes back nearly black and flat. Give ``data_range=1``, or
+    ``data_range=255`` where 0..255 is meant. Only NumPy arrays are looked at.
 
     Examples
     --------

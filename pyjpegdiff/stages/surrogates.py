@@ -15,10 +15,19 @@ tanh       :math:`\lfloor x \rfloor + (1 + \tanh(\kappa t)    :math:`\kappa (1 -
            :math:`t = x - \lfloor x \rfloor - 1/2`
 ========== ================================================== ==========================================
 
+With :math:`d = x - \lfloor x \rfloor - 1/2`:
+
+======== ======================================= ==============
+flooring value                                   derivative
+======== ======================================= ==============
+cubic    :math:`\lfloor x \rfloor + d^3`         :math:`3 d^2`
+identity :math:`x - 1/2`                         :math:`1`
+======== ======================================= ==============
+
 The default of rounding, ``"rational"``, depends on the step size: see `pyjpegdiff.stages.rational`.
 
 At a tie ``x = n + 1/2`` the cubic jumps from n + 1/8 to n + 7/8; round-half-to-even picks the side of the value,
-and the derivative is 3/4 on both. The other four of the table are continuous and need no convention.
+and the derivative is 3/4 on both. The other four roundings are continuous and need no convention.
 """
 
 import math
