@@ -34,6 +34,7 @@ from pyjpegdiff.terminal import (
     exists,
     limit_pixels,
     name_of,
+    tell_left_out,
     writing,
 )
 from pyjpegdiff.whole_file import write_whole
@@ -280,8 +281,7 @@ def study(
     for image in found.images:
         if image.note:
             click.echo(f"note: {image.name}: {image.note}", err=True)
-    for failure in found.failures:
-        click.echo(f"left out: {failure.name}: {failure.reason}", err=True)
+    tell_left_out(found.failures)
     images = "1 image" if len(found.images) == 1 else f"{len(found.images)} images"
     count = "1 quality" if len(qualities) == 1 else f"{len(qualities)} qualities"
     click.echo(f"{images} at {count}: {name_of(out / 'report.html')}")

@@ -22,6 +22,7 @@ from pyjpegdiff.terminal import (
     exists,
     limit_pixels,
     name_of,
+    tell_left_out,
     writing,
 )
 from pyjpegdiff.whole_file import write_whole
@@ -85,13 +86,12 @@ def tables(
     try:
         with writing(out), bar(Console(stderr=True)) as progress:
             photos = read_photos(list(find(paths, [])), seed, progress)
-            left_out = dict(photos.left_out)
-            _tell(left_out)
+            tell_left_out(photos.left_out.items())
             if not photos.learned_from:
                 raise Wrong("two photos that differ are needed at least: one to learn from, one to judge by")
             learned = learn(photos, quality, measure, subsampling, iterations, seed, state, progress)
-            judged = judge(photos, learned, quality, subsampling, progress)
-            _tell({name: reason for name, reason in photos.left_out.items() if name not in left_out})
+            judged, gone = judge(photos, learned, quality, subsampling, progress)
+            tell_left_out(gone.items())
             write_whole(out, _content(learned))
             state.unlink(missing_ok=True)
     except KeyboardInterrupt:
@@ -101,11 +101,6 @@ def tables(
     for judgment in judged:
         click.echo(f"{judgment.name}: {_text(judgment)}")
     click.echo(f"{len(photos.learned_from)} learned from, {len(judged)} held out: {_mean(judged)}; {name_of(out)}")
-
-
-def _tell(left_out: dict[str, str]) -> None:
-    for name, reason in left_out.items():
-        click.echo(f"left out: {name}: {reason}", err=True)
 
 
 def _content(learned: LearnedTables) -> bytes:

@@ -5,7 +5,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,12 @@ class Finite(click.FloatRange):
 def name_of(path: Path) -> str:
     """The path as printable text."""
     return printable(str(path))
+
+
+def tell_left_out(files: Iterable[tuple[str, str]]) -> None:
+    """Say which files are left out, and why."""
+    for name, reason in files:
+        click.echo(f"left out: {name}: {reason}", err=True)
 
 
 def limit_pixels(megapixels: float) -> None:

@@ -96,25 +96,27 @@ def learn(
     )  # fmt: skip
 
 
-def judge(photos: Photos, learned: LearnedTables, quality: int, subsampling: str, progress: Progress) -> list[Judgment]:
+def judge(
+    photos: Photos, learned: LearnedTables, quality: int, subsampling: str, progress: Progress
+) -> tuple[list[Judgment], dict[str, str]]:
     """Write files of the photos that were held out, at the quality and around it, and compare them.
 
-    A photo that can no longer be read is added to those that ``photos`` leaves out.
+    The second result is why photos can no longer be read, by name.
     """
-    found = []
+    found, left_out = [], {}
     qualities = sorted({min(99, max(1, quality + change)) for change in AROUND})
     for count, file in enumerate(photos.held_out):
         progress("judging", count, len(photos.held_out))
         try:
             pixels = read_image(file.path).pixels
         except UnreadableError as error:
-            photos.left_out[file.name] = str(error)
+            left_out[file.name] = str(error)
             continue
         before = point(pixels, [steps_at(table, quality) for table in (LUMINANCE, CHROMINANCE)], subsampling)
         after = [point(pixels, [steps_at(table, q) for table in learned], subsampling) for q in qualities]
         found.append(Judgment(file.name, before, {measure: _size_at(after, before, measure) for measure in MEASURES}))
     progress("judging", len(photos.held_out), len(photos.held_out))
-    return found
+    return found, left_out
 
 
 def _size_at(after: list[Point], before: Point, measure: str) -> float:

@@ -16,8 +16,8 @@ from pyjpegdiff.study.plots import LIGHT
 from pyjpegdiff.study.settings import Settings
 
 MAP_COLORS = "magma"
-SIDE, COLUMN, ROW, LEFT, RIGHT = 1.85, 2.1, 2.9, 0.4, 1.5
-"""Of a map, from map to map in both directions, and beside the maps; in inches."""
+SIDE, COLUMN, ROW, TOP, LEFT, RIGHT = 1.85, 2.1, 2.9, 0.55, 0.4, 1.5
+"""Of a map, from map to map in both directions, and above and beside the maps; in inches."""
 
 
 class FrequencyMap(NamedTuple):
@@ -108,7 +108,7 @@ def heat_maps(maps: Sequence[FrequencyMap], qualities: Sequence[int]) -> Figure:
     plane = figure.add_axes((0, 0, 1, 1))
     plane.set_axis_off()
     for number, shown in enumerate(maps):
-        _row(plane, shown, qualities, number * ROW + 0.55)
+        _row(plane, shown, qualities, number * ROW + TOP)
     plane.set(xlim=(0, width), ylim=(height, 0))
     return figure
 

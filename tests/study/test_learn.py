@@ -77,7 +77,7 @@ def test_a_state_of_something_else_is_not_used(files, tmp_path, content):
 def test_judged_sizes_are_those_of_files_of_equal_quality(files):
     photos = read_photos(list(find([files], [])), 0, silent)
     same = [np.array(table) for table in (LUMINANCE, CHROMINANCE)]
-    (judged,) = judge(photos, same, 60, "4:4:4", silent)
+    (judged,), _ = judge(photos, same, 60, "4:4:4", silent)
     pixels = np.asarray(Image.open(photos.held_out[0].path))
     assert judged.before == point(pixels, [steps_at(table, 60) for table in same], "4:4:4")
     for size in judged.sizes.values():  # the same tables save nothing
@@ -88,7 +88,7 @@ def test_a_photo_of_one_color_has_no_file_of_equal_quality(files):
     Image.new("RGB", (40, 40), (9, 99, 199)).save(files / "plain.png")
     photos = read_photos(list(find([files / "plain.png"], [])), 0, silent)
     assert not photos.learned_from
-    (judged,) = judge(photos, [np.array(LUMINANCE)] * 2, 60, "4:2:0", silent)
+    (judged,), _ = judge(photos, [np.array(LUMINANCE)] * 2, 60, "4:2:0", silent)
     assert all(np.isnan(size) or size > 0 for size in judged.sizes.values())
 
 
@@ -96,5 +96,6 @@ def test_a_photo_that_goes_while_learning_is_left_out(files):
     photos = read_photos(list(find([files], [])), 0, silent)
     (gone,) = photos.held_out
     gone.path.unlink()
-    assert judge(photos, [np.array(LUMINANCE)] * 2, 60, "4:2:0", silent) == []
-    assert "no such file" in photos.left_out[gone.name]
+    judged, left_out = judge(photos, [np.array(LUMINANCE)] * 2, 60, "4:2:0", silent)
+    assert judged == []
+    assert "no such file" in left_out[gone.name]

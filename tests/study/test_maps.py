@@ -63,7 +63,7 @@ def test_heat_maps_show_each_value_at_its_place(qualities):
     with Image.open(io.BytesIO(plots.themed_pngs(figure)[0])) as picture:
         pixels = np.asarray(picture)
     for number, shown in enumerate(found):
-        top = number * maps.ROW + 0.55
+        top = number * maps.ROW + maps.TOP
         for place, table in enumerate(shown.tables):
             colors = 255 * maps.rgb(shown.scale(), table)
             left = maps.LEFT + place * maps.COLUMN
@@ -86,7 +86,7 @@ def test_texts_of_heat_maps_are_beside_what_they_name():
     for center, quality in zip(centers, (10, 50, 90), strict=True):
         assert [x for x, _ in places[f"quality {quality}"]] == [pytest.approx(center)] * 3
     for number, shown in enumerate(found):
-        top = number * maps.ROW + 0.55
+        top = number * maps.ROW + maps.TOP
         for center, note in zip(centers[1:], map(shown.note, (1, 2)), strict=True):
             if note:
                 assert pytest.approx((center, top + maps.SIDE + 0.06)) in places[note]
